@@ -1,0 +1,81 @@
+"""From the members' maps to atoms and maps on the frame's own pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import Card
+from ..locate import empty, locate
+from ._infer import Inferred
+from ._prepare import Grid
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an ensemble says of a frame.
+
+    atoms : ndarray, shape (N, 10), float32, columns of `atomstream_models.locate.COLUMNS`, in pixels of the frame
+    mean : ndarray, shape (classes, rows, columns), float32, on the frame's pixels
+    std : the same shape; None where it is unknown
+    members_used : whose answer this is
+    flags : every reason for doubt
+    """
+
+    atoms: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32] | None
+    members_used: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+def finish(inferred: Inferred, card: Card) -> Answer:
+    """Locate the atoms and bring everything back to the frame's pixels."""
+    grid, flags = inferred.prepared.grid, inferred.prepared.flags
+    if inferred.members_used:
+        atoms = _to_frame(locate(inferred.mean, inferred.std, inferred.maps, card.threshold), grid)
+        atoms = _drop_on_missing_rows(atoms, inferred.prepared.missing)
+    else:
+        atoms = empty()
+    if len(inferred.members_used) == 1:
+        flags = (*flags, "single_member")
+    std = None if inferred.std is None else _map_to_frame(inferred.std, grid)
+    return Answer(atoms, _map_to_frame(inferred.mean, grid), std, inferred.members_used, flags)
+
+
+def member_map(inferred: Inferred, member: str) -> NDArray[np.float32]:
+    """One member's own map on the frame's pixels, shape (classes, rows, columns); KeyError where it was not used."""
+    if member not in inferred.members_used:
+        raise KeyError(member)
+    return _map_to_frame(inferred.maps[inferred.members_used.index(member)], inferred.prepared.grid)
+
+
+def _to_frame(atoms: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    if grid.resampled:
+        sy, sx = grid.scale
+        # Pixel centres are at whole numbers, so the frame's corner lies at -0.5 on both grids.
+        atoms[:, 0] = (atoms[:, 0] + 0.5) / sy - 0.5
+        atoms[:, 1] = (atoms[:, 1] + 0.5) / sx - 0.5
+        atoms[:, 6] /= sy
+        atoms[:, 7] /= sx
+        atoms[:, 8] /= sy * sx
+    return atoms
+
+
+def _drop_on_missing_rows(atoms: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
+    if not missing.any():
+        return atoms
+    row = np.clip(np.rint(atoms[:, 0]), 0, len(missing) - 1).astype(np.int64)
+    kept = atoms[~missing[row]]
+    kept[:, 9] = np.arange(len(kept))
+    return kept
+
+
+def _map_to_frame(maps: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    if not grid.resampled:
+        return maps
+    size = grid.frame_shape[::-1]
+    return np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in maps])

@@ -1,0 +1,60 @@
+"""From a prepared frame to the members' maps, their mean and their standard deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import Card
+from ..combine import mean_std
+from ._prepare import Prepared
+
+RunMembers = Callable[[NDArray[np.float32], Sequence[str]], list[NDArray[np.float32]]]
+"""Runs the named members on a tensor (1, 1, H, W); answers their outputs (channels, H, W) in that order."""
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The members' answers on the network's grid.
+
+    members_used : whose maps these are; empty for a blank frame, which no member has to look at
+    maps : one ndarray a member used, shape (classes, rows, columns)
+    mean : ndarray, the same shape
+    std : ndarray, the same shape, None where fewer than two members were used
+    """
+
+    prepared: Prepared
+    members_used: tuple[str, ...]
+    maps: tuple[NDArray[np.float32], ...]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32] | None
+
+
+def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMembers) -> Inferred:
+    """Run `members` on a prepared frame and combine their answers.
+
+    Raises
+    ------
+    ValueError
+        when no member is named.
+    """
+    if not members:
+        raise ValueError("no member to run")
+    rows, columns = prepared.grid.shape
+    if prepared.tensor is None:
+        return Inferred(prepared, (), (), np.zeros((len(card.classes), rows, columns), np.float32), None)
+    channels = _as_slice(card.atom_channels)
+    outputs = run(prepared.tensor, members)
+    maps = tuple(np.ascontiguousarray(output[channels, :rows, :columns]) for output in outputs)
+    mean, std = mean_std(maps)
+    return Inferred(prepared, tuple(members), maps, mean, std)
+
+
+def _as_slice(channels: Sequence[int]) -> slice | list[int]:
+    """Neighbouring channels as a slice, which needs no copy."""
+    if channels[-1] - channels[0] + 1 == len(channels):
+        return slice(channels[0], channels[-1] + 1)
+    return list(channels)

@@ -1,0 +1,33 @@
+"""The ensemble bundle: a directory, or the same as a zip, with a card, ONNX members and golden frames.
+
+A bundle is untrusted input. Nothing here unpickles, follows links, leaves the bundle's folder or trusts a size.
+"""
+
+from ._archive import LIMITS, Limits, pack, unpack
+from ._card import Card, GoldenEntry, MemberEntry, Normalization, parse_card
+from ._errors import BundleError
+from ._golden import GoldenFrame, load_golden, save_golden
+from ._member import check_member
+from ._open import Bundle, open_bundle
+from ._write import MemberSource, write_bundle
+
+__all__ = [
+    "LIMITS",
+    "Bundle",
+    "BundleError",
+    "Card",
+    "GoldenEntry",
+    "GoldenFrame",
+    "Limits",
+    "MemberEntry",
+    "MemberSource",
+    "Normalization",
+    "check_member",
+    "load_golden",
+    "open_bundle",
+    "pack",
+    "parse_card",
+    "save_golden",
+    "unpack",
+    "write_bundle",
+]

@@ -1,0 +1,77 @@
+"""Opening a bundle: every check that needs no inference."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ._archive import LIMITS, Limits
+from ._card import Card, parse_card
+from ._errors import BundleError
+from ._golden import GoldenFrame, load_golden
+from ._member import check_member
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose card, checksums and members have been checked.
+
+    sha256 : checksum of `card.json`, which holds those of all other files
+    """
+
+    folder: Path
+    card: Card
+    sha256: str
+
+    def member_path(self, member_id: str) -> Path:
+        """Where a member's ONNX file lies; KeyError for an id that the card does not have."""
+        return self.folder / {member.id: member.file for member in self.card.members}[member_id]
+
+    def golden(self) -> list[GoldenFrame]:
+        """The golden frames."""
+        return [load_golden(self.folder / entry.file) for entry in self.card.golden]
+
+
+def open_bundle(folder: Path, limits: Limits = LIMITS) -> Bundle:
+    """The bundle in a folder.
+
+    Raises
+    ------
+    BundleError
+        naming the check that failed: `card`, `checksum`, `member` or `golden`.
+    """
+    card_file = folder / "card.json"
+    if not card_file.is_file():
+        raise BundleError("card", f"{folder} has no card.json")
+    data = card_file.read_bytes()
+    card = parse_card(data)
+    for entry in (*card.members, *card.golden):
+        _check_file(folder, entry.file, entry.sha256, limits)
+    for member in card.members:
+        check_member(folder / member.file, card)
+    bundle = Bundle(folder, card, hashlib.sha256(data).hexdigest())
+    _check_golden(bundle)
+    return bundle
+
+
+def _check_file(folder: Path, name: str, sha256: str, limits: Limits) -> None:
+    path = folder / name
+    if not path.is_file() or path.is_symlink():
+        raise BundleError("checksum", f"{name}, which the card names, is not in the bundle")
+    if path.stat().st_size > limits.file_bytes:
+        raise BundleError("checksum", f"{name} has {path.stat().st_size} bytes, more than the {limits.file_bytes} allowed")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise BundleError("checksum", f"{name}: sha256 is {found}, the card says {sha256}")
+
+
+def _check_golden(bundle: Bundle) -> None:
+    frames = bundle.golden()
+    for golden in frames:
+        if golden.mean.shape[0] != len(bundle.card.classes):
+            raise BundleError("golden", f"a golden frame has {golden.mean.shape[0]} classes, the card {len(bundle.card.classes)}")
+    for k, golden in enumerate(frames):
+        if any(golden.frame.shape == other.frame.shape and (golden.frame == other.frame).all() for other in frames[:k]):
+            raise BundleError("golden", "two golden frames are the same; they must differ, so that a stuck network is seen")

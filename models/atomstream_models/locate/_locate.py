@@ -1,0 +1,115 @@
+"""Atoms from the maps of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._cells import Cells, cells_around
+from ._peaks import find_peaks
+
+COLUMNS = ("y", "x", "class", "p", "p_std", "votes", "sigma_y", "sigma_x", "area", "id")
+
+
+def empty() -> NDArray[np.float32]:
+    """The answer where there are no atoms: shape (0, 10)."""
+    return np.empty((0, len(COLUMNS)), np.float32)
+
+
+def locate(
+    mean: NDArray[np.float32],
+    std: NDArray[np.float32] | None,
+    members: Sequence[NDArray[np.float32]],
+    threshold: float,
+) -> NDArray[np.float32]:
+    """The atoms in an ensemble's mean map, with what each member makes of them.
+
+    An atom is a local maximum of the summed class probabilities above `threshold`; touching atoms share their
+    pixels out to the nearest maximum. Its position is the probability-weighted centroid of its pixels above
+    threshold, its class the one with the most probability there.
+
+    mean : ndarray, shape (classes, rows, columns), mean probability of each atom class
+    std : the same shape, or None where it is unknown
+    members : the used members' own maps, each of mean's shape
+    threshold : foreground probability at which an atom begins
+
+    Returns
+    -------
+    ndarray, shape (N, 10), float32, columns `COLUMNS`, in reading order of the maxima: y, x in pixels; p, p_std at
+    the centre (p_std NaN where std is None); votes = members that see an atom there themselves; sigma_y, sigma_x =
+    standard deviation (ddof 0) of those members' own centroids, NaN if fewer than two; area in pixels.
+    """
+    foreground = _foreground(mean)
+    peaks, radius_px = find_peaks(foreground, threshold)
+    if not len(peaks):
+        return empty()
+    cells = cells_around(peaks, radius_px, (mean.shape[1], mean.shape[2]))
+    values = foreground.reshape(-1)[cells.pixels]
+    above = np.where(values > threshold, values, np.float32(0))
+    y, x, _ = cells.centroids(above)
+    classes = _classes(mean, cells, above)
+
+    atoms = np.empty((len(peaks), len(COLUMNS)), np.float32)
+    atoms[:, 0], atoms[:, 1], atoms[:, 2] = y, x, classes
+    at = (classes, np.rint(y).astype(np.int64), np.rint(x).astype(np.int64))
+    atoms[:, 3] = mean[at]
+    atoms[:, 4] = np.nan if std is None else std[at]
+    atoms[:, 5:8] = _votes(members, cells, threshold)
+    atoms[:, 8] = cells.sums((above > 0).astype(np.float32))
+    atoms[:, 9] = np.arange(len(peaks))
+    return atoms
+
+
+def _foreground(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    if maps.shape[0] == 1:
+        return np.ascontiguousarray(maps[0])
+    total: NDArray[np.float32] = maps[0] + maps[1]
+    for one in maps[2:]:
+        total += one
+    return np.minimum(total, np.float32(1), out=total)
+
+
+def _classes(mean: NDArray[np.float32], cells: Cells, above: NDArray[np.float32]) -> NDArray[np.int64]:
+    if mean.shape[0] == 1:
+        return np.zeros(len(cells.starts), np.int64)
+    inside = np.where(above > 0, mean.reshape(mean.shape[0], -1)[:, cells.pixels], np.float32(0))
+    return np.argmax(cells.sums(inside), axis=0)
+
+
+def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float) -> NDArray[np.float32]:
+    """Columns votes, sigma_y, sigma_x, shape (atoms, 3).
+
+    A member sees an atom where its own map rises above threshold near the mean's maximum and not higher further out.
+    """
+    atoms = len(cells.starts)
+    seen = np.zeros((len(members), atoms), bool)
+    ys, xs = np.zeros((len(members), atoms)), np.zeros((len(members), atoms))
+    for k, maps in enumerate(members):
+        own = _own_foreground(maps, cells)
+        top = cells.maxima(np.where(cells.near, own, np.float32(0)))
+        seen[k] = (top > threshold) & (top >= cells.maxima(own))
+        own[own <= threshold] = 0
+        ys[k], xs[k], _ = cells.centroids(own)
+    votes = seen.sum(axis=0)
+    out = np.empty((atoms, 3), np.float32)
+    out[:, 0] = votes
+    out[:, 1], out[:, 2] = _spread(ys, seen, votes), _spread(xs, seen, votes)
+    return out
+
+
+def _own_foreground(maps: NDArray[np.float32], cells: Cells) -> NDArray[np.float32]:
+    flat = maps.reshape(maps.shape[0], -1)
+    own = np.take(flat[0], cells.pixels)
+    for one in flat[1:]:
+        own += np.take(one, cells.pixels)
+    return own
+
+
+def _spread(values: NDArray[np.float64], seen: NDArray[np.bool_], votes: NDArray[np.int64]) -> NDArray[np.float64]:
+    values = np.where(seen, values, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = values.sum(axis=0) / votes
+        variance = (np.where(seen, values - centre, 0.0) ** 2).sum(axis=0) / votes
+    return np.where(votes >= 2, np.sqrt(variance), np.nan)

@@ -1,0 +1,92 @@
+"""Frame normalisation: the very functions that training used, chosen by the bundle's card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SAMPLES = 1 << 16
+"""Percentiles come from a regular subsample of about this many pixels: exact enough, and ten times as fast."""
+
+Normalize = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+
+class UnknownNormalization(ValueError):
+    """The card names a normalisation, or a parameter of one, that this version does not have."""
+
+
+def robust(frame: NDArray[Any], *, low: float = 16.0, high: float = 84.0, clip: tuple[float, float] = (-8.0, 24.0)) -> NDArray[np.float32]:
+    """(frame - median) / half the spread between two percentiles, clipped.
+
+    The median and the spread are those of noise and host lattice, so that a few bright impurities, a hot pixel
+    or a bright patch do not move them. Where the spread is tiny against the standard deviation (isolated atoms
+    on a silent background) a quarter of the latter stands in. A constant frame gives zeros.
+
+    frame : ndarray, shape (rows, columns), any real unit, finite
+    low, high : percentiles between which the spread is taken
+    clip : smallest and largest value of the answer
+    """
+    step = max(1, int(np.sqrt(frame.size / _SAMPLES)))
+    work = _working_dtype(frame)
+    sample = frame[::step, ::step].ravel().astype(work)
+    last = len(sample) - 1
+    kth = [round(last * q / 100) for q in (low, 50.0, high)]
+    ordered = np.partition(sample, sorted(set(kth)))
+    bottom, middle, top = (float(ordered[k]) for k in kth)
+    scale = max((top - bottom) / 2, 0.25 * float(sample.std()))
+    if scale <= 0 or not np.isfinite(scale):
+        return np.zeros(frame.shape, np.float32)
+    out = frame.astype(work)
+    out -= work(middle)
+    out *= work(1 / scale)
+    np.clip(out, clip[0], clip[1], out=out)
+    return out.astype(np.float32, copy=False)
+
+
+def _working_dtype(frame: NDArray[Any]) -> type[np.float32] | type[np.float64]:
+    """Where a small contrast may sit on a large offset, float32 would lose it before the offset is taken off."""
+    return np.float32 if frame.dtype.itemsize <= 2 or frame.dtype == np.float32 else np.float64
+
+
+def minmax(frame: NDArray[Any]) -> NDArray[np.float32]:
+    """(frame - min) / (max - min), as AtomAI does it for a stack of one frame. A constant frame gives zeros."""
+    low, high = float(frame.min()), float(frame.max())
+    if high <= low:
+        return np.zeros(frame.shape, np.float32)
+    return (frame.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
+
+
+def _identity(frame: NDArray[Any]) -> NDArray[np.float32]:
+    return frame.astype(np.float32)
+
+
+def normalizer(name: str, parameters: Mapping[str, Any] | None = None) -> Normalize:
+    """The normalisation that a card names, its parameters filled in.
+
+    name : `robust`, `minmax` or `none`
+
+    Raises
+    ------
+    UnknownNormalization
+        for another name, or a parameter the function does not take.
+    """
+    given = dict(parameters or {})
+    if name == "robust":
+        unknown = set(given) - {"low", "high", "clip"}
+        if unknown:
+            raise UnknownNormalization(f"normalization 'robust' has no parameter {sorted(unknown)}")
+        low, high = float(given.get("low", 16.0)), float(given.get("high", 84.0))
+        clip_low, clip_high = (float(v) for v in given.get("clip", (-8.0, 24.0)))
+        if not (0 <= low < high <= 100 and clip_low < clip_high):
+            raise UnknownNormalization(f"normalization 'robust' cannot use low={low}, high={high}, clip={clip_low, clip_high}")
+        return lambda frame: robust(frame, low=low, high=high, clip=(clip_low, clip_high))
+    if given:
+        raise UnknownNormalization(f"normalization {name!r} takes no parameters, the card gives {sorted(given)}")
+    if name == "minmax":
+        return minmax
+    if name == "none":
+        return _identity
+    raise UnknownNormalization(f"normalization {name!r} is not one of robust, minmax, none")

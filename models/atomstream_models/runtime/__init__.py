@@ -1,0 +1,7 @@
+"""Running bundles with ONNX Runtime, which nothing outside this folder imports."""
+
+from ._accept import Tolerance, accept
+from ._device import Device, RuntimeReport, runtime_report
+from ._ensemble import LoadedEnsemble, LoadError, MemberFailed, load_ensemble
+
+__all__ = ["Device", "LoadError", "LoadedEnsemble", "MemberFailed", "RuntimeReport", "Tolerance", "accept", "load_ensemble", "runtime_report"]

@@ -1,0 +1,7 @@
+"""The service's settings: one typed tree, read once, passed down."""
+
+from ._load import ConfigError, load_config
+from ._schema import config_schema
+from ._tree import Config, FramesEndpoint, Policy
+
+__all__ = ["Config", "ConfigError", "FramesEndpoint", "Policy", "config_schema", "load_config"]

@@ -1,0 +1,107 @@
+"""Every setting with its range, unit and meaning."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Policy = Literal["latest", "queue", "block"]
+"""latest = always the newest frame; queue = the newest `depth` frames; block = nothing is lost, the sender waits."""
+
+
+class _Confined(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme != "tcp" or not parts.hostname or port is None:
+        raise ValueError(f"{value!r} is not tcp://HOST:PORT")
+    return value
+
+
+def _loopback_only(what: str, host: str | None) -> None:
+    if host is None or not _is_loopback(host):
+        raise ValueError(f"{what} would listen on {host}, which is not loopback; nothing else may be open without access control")
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+
+
+class FramesEndpoint(_Confined):
+    """One socket that frames come in through."""
+
+    endpoint: Endpoint = Field("tcp://127.0.0.1:5555", description="tcp://HOST:PORT")
+    socket: Literal["sub", "pull"] = Field("sub", description="sub hears a PUB socket, pull shares a PUSH socket")
+    attach: Literal["bind", "connect"] = Field("bind", description="bind = instruments connect here; connect = the service goes to the instrument")
+    policy: Policy = Field("latest", description="latest = the newest frame only; queue = the newest `depth` frames; block = nothing lost (pull only)")
+    depth: int = Field(16, ge=1, le=4096, description="frames held by the policies queue and block")
+    format: Literal["atomstream.frame.v1"] = Field("atomstream.frame.v1", description="the stream's format")
+
+    @model_validator(mode="after")
+    def _possible(self) -> FramesEndpoint:
+        if self.policy == "block" and self.socket != "pull":
+            raise ValueError("policy 'block' needs socket 'pull': a SUB socket can't make its publisher wait")
+        if self.attach == "bind":
+            _loopback_only("frames", urlsplit(self.endpoint).hostname)
+        return self
+
+
+class Config(_Confined):
+    """The settings of `atomstream serve`."""
+
+    frames: tuple[FramesEndpoint, ...] = Field((FramesEndpoint(),), min_length=1, description="sockets that frames come in through")
+    results: Endpoint = Field("tcp://127.0.0.1:5556", description="where results are published, tcp://HOST:PORT")
+    http: str = Field("127.0.0.1:8000", description="where the control plane answers, HOST:PORT")
+    bundle: str = Field("graphene", description="the ensemble to start with: the name of a shipped one, or a path")
+    state: Path = Field(Path("atomstream-state"), description="folder for what outlives a restart: journal, member states")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = CUDA where it really is, else the CPU; cuda = CUDA or refuse to start")
+    threads: int | None = Field(None, ge=1, le=1024, description="members run at once on the CPU; null = one per processor")
+    channel: str | None = Field(None, description="name of the channel to analyse; null = each frame's first")
+    partial_frames: bool = Field(False, description="analyse frames of scans that still run, too")
+    maps: bool = Field(True, description="publish mean and std maps")
+    max_pixels: int = Field(1 << 26, ge=64, le=1 << 32, description="largest frame accepted, in pixels")
+    warm_shapes: tuple[tuple[int, int], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
+    min_active: int = Field(1, ge=1, description="members that must stay enabled")
+    shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")
+    results_backlog: int = Field(64, ge=1, description="messages kept for a slow reader of results before it loses some")
+    watchdog_s: float = Field(20.0, gt=0, description="seconds without an answer after which the engine is restarted")
+
+    @field_validator("http")
+    @classmethod
+    def _http_address(cls, value: str) -> str:
+        host, separator, port = value.rpartition(":")
+        if not separator or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{value!r} is not HOST:PORT")
+        _loopback_only("http", host)
+        return value
+
+    @model_validator(mode="after")
+    def _results_stay_here(self) -> Config:
+        _loopback_only("results", urlsplit(self.results).hostname)
+        return self
+
+    @property
+    def http_host(self) -> str:
+        return self.http.rpartition(":")[0].strip("[]")
+
+    @property
+    def http_port(self) -> int:
+        return int(self.http.rpartition(":")[2])

@@ -1,0 +1,130 @@
+"""Which members count, decided here and carried out by the engine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..members import MemberState
+from ..transport import EngineUnavailable
+from ._refusal import RequestRefused
+from ._store import Entry, Store
+
+SetMembers = Callable[[int, Mapping[str, MemberState], Mapping[str, str]], None]
+"""Tells the engine (generation, states, {"actor", "reason"}); returns when the change holds."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The ensemble state that the control plane wants to hold.
+
+    bundle : sha256 of the ensemble's card
+    generation : counts up with every change, over restarts too
+    states : every member's state, in the card's order
+    selected : whether somebody has chosen members of this ensemble
+    """
+
+    bundle: str
+    generation: int
+    states: Mapping[str, MemberState]
+    selected: bool
+
+
+class Members:
+    """The wish, changed by one caller at a time and remembered."""
+
+    def __init__(self, bundle: str, ids: tuple[str, ...], store: Store, min_active: int, set_members: SetMembers) -> None:
+        self._lock = threading.Lock()
+        self._store = store
+        self._min_active = min_active
+        self._set_members = set_members
+        self._wish = _restored(bundle, ids, store)
+
+    @property
+    def wish(self) -> Wish:
+        return self._wish
+
+    def change(self, states: Mapping[str, MemberState], actor: str, reason: str, expected_generation: int | None = None) -> int:
+        """Set some members' states; returns the generation from which it holds.
+
+        With an engine that is not there the change is remembered, and the engine starts with it.
+
+        Raises
+        ------
+        RequestRefused
+            404 unknown member, 409 too few enabled members, 412 the state has changed since `expected_generation`.
+        """
+        with self._lock:
+            before = self._wish
+            if expected_generation is not None and expected_generation != before.generation:
+                raise RequestRefused(412, "changed_meanwhile", f"the generation is {before.generation} by now, not {expected_generation}")
+            after = _changed(before, states, self._min_active)
+            if after.states == before.states and before.selected:
+                return before.generation
+            self._carry_out(before, after, actor, reason)
+            return after.generation
+
+    def mark_failed(self, failures: Mapping[str, str]) -> None:
+        """Set members whose run failed to `failed`, on the engine's behalf; quorum or not, they can't run."""
+        with self._lock:
+            before = self._wish
+            new = {member: MemberState.FAILED for member in failures if before.states.get(member) not in (None, MemberState.FAILED)}
+            if new:
+                after = replace(before, generation=before.generation + 1, states={**before.states, **new})
+                self._carry_out(before, after, "engine", "; ".join(failures[member] for member in new))
+
+    def reconcile(self, engine_generation: int) -> None:
+        """Bring an engine that has just started up to a change that was made while it did."""
+        with self._lock:
+            if engine_generation != self._wish.generation:
+                self._tell(self._wish, "control", "engine started with an older state")
+
+    def _carry_out(self, before: Wish, after: Wish, actor: str, reason: str) -> None:
+        self._tell(after, actor, reason)
+        changed = [member for member in after.states if after.states[member] is not before.states[member]]
+        entry = Entry(
+            actor=actor,
+            action="set_members",
+            target=", ".join(changed) or "all",
+            reason=reason,
+            before={member: before.states[member] for member in changed},
+            after={member: after.states[member] for member in changed},
+            generation=after.generation,
+        )
+        self._store.record(entry, _remembered(after))
+        self._wish = after
+
+    def _tell(self, wish: Wish, actor: str, reason: str) -> None:
+        try:
+            self._set_members(wish.generation, wish.states, {"actor": actor, "reason": reason})
+        except EngineUnavailable:
+            # The supervisor restarts the engine, and `reconcile` follows.
+            return
+
+
+def _changed(before: Wish, states: Mapping[str, MemberState], min_active: int) -> Wish:
+    unknown = [member for member in states if member not in before.states]
+    if unknown:
+        raise RequestRefused(404, "unknown_member", f"there is no member {', '.join(unknown)}; there are {', '.join(before.states)}")
+    after = {**before.states, **states}
+    active = sum(state is MemberState.ENABLED for state in after.values())
+    if active < min_active:
+        raise RequestRefused(409, "min_active", f"{active} members would stay enabled, at least {min_active} must")
+    return replace(before, generation=before.generation + 1, states=after, selected=True)
+
+
+def _restored(bundle: str, ids: tuple[str, ...], store: Store) -> Wish:
+    """The remembered wish, or a fresh one with all members enabled where another ensemble was remembered."""
+    generation = int(store.read("generation", 0))
+    if store.read("bundle") == bundle:
+        known: dict[str, Any] = store.read("states", {})
+        return Wish(bundle, generation, {member: MemberState(known.get(member, "enabled")) for member in ids}, bool(store.read("selected", False)))
+    wish = Wish(bundle, generation + 1, dict.fromkeys(ids, MemberState.ENABLED), False)
+    store.record(Entry("control", "use_ensemble", bundle, "service started", store.read("bundle"), bundle, wish.generation), _remembered(wish))
+    return wish
+
+
+def _remembered(wish: Wish) -> dict[str, Any]:
+    return {"bundle": wish.bundle, "generation": wish.generation, "states": dict(wish.states), "selected": wish.selected}

@@ -1,0 +1,87 @@
+"""What outlives a restart: the journal and the last state, in one SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    t REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL, reason TEXT NOT NULL,
+    before TEXT NOT NULL, after TEXT NOT NULL, generation INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal: who changed what, when, why, from what to what, and from which generation it holds."""
+
+    actor: str
+    action: str
+    target: str
+    reason: str
+    before: Any
+    after: Any
+    generation: int
+
+
+class Store:
+    """Journal and state; each write is on disk when it returns. Safe from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(folder / "atomstream.sqlite", check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=FULL")
+        self._database.executescript(_SCHEMA)
+
+    def record(self, entry: Entry, state: Mapping[str, Any]) -> None:
+        """Write a journal line and the state that it leads to, both or neither."""
+        values = asdict(entry)
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._database.execute(
+                "INSERT INTO journal (t, actor, action, target, reason, before, after, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    time.time(),
+                    entry.actor,
+                    entry.action,
+                    entry.target,
+                    entry.reason,
+                    json.dumps(values["before"]),
+                    json.dumps(values["after"]),
+                    entry.generation,
+                ),
+            )
+            self._database.executemany(
+                "INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                [(name, json.dumps(value)) for name, value in state.items()],
+            )
+
+    def journal(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+        """Up to `limit` lines with an id above `after`, oldest first."""
+        with self._lock:
+            cursor = self._database.execute("SELECT * FROM journal WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+            names = [column[0] for column in cursor.description]
+            lines = [dict(zip(names, row, strict=True)) for row in cursor]
+        return [{**line, "before": json.loads(line["before"]), "after": json.loads(line["after"])} for line in lines]
+
+    def read(self, name: str, default: Any = None) -> Any:
+        """A value of the state."""
+        with self._lock:
+            row = self._database.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()

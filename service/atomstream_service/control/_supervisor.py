@@ -1,0 +1,157 @@
+"""Keeps an engine running."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ..engine import EngineSpec
+from ..transport import CommandClient, EngineUnavailable
+
+log = logging.getLogger(__name__)
+
+_CANNOT_START = 3
+_SETTLED_S = 30.0
+_LONGEST_PAUSE_S = 10.0
+_POLL_S = 1.0
+
+
+class EngineState(StrEnum):
+    """What the supervisor sees of the engine."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    """It died and is being started again."""
+    STOPPED = "stopped"
+
+
+class Supervisor:
+    """Starts the engine, starts it again whenever it dies or hangs, and keeps its latest status.
+
+    make_spec : given the command line's endpoint, what to start the engine with
+    on_ready : called with the status of an engine that has just come up
+    on_status : called with every status after that
+    on_hopeless : called when the first start fails for a reason that trying again can't mend
+    """
+
+    def __init__(
+        self,
+        make_spec: Callable[[str], EngineSpec],
+        *,
+        watchdog_s: float,
+        on_ready: Callable[[Mapping[str, Any]], None],
+        on_status: Callable[[Mapping[str, Any]], None],
+        on_hopeless: Callable[[], None],
+    ) -> None:
+        self._make_spec = make_spec
+        self._watchdog_s = watchdog_s
+        self._on_ready = on_ready
+        self._on_status = on_status
+        self._on_hopeless = on_hopeless
+        self._folder = tempfile.TemporaryDirectory(prefix="atomstream-")
+        self._starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self.commands = CommandClient(self._endpoint())
+        self.state = EngineState.STARTING
+        self.restarts = 0
+        self.pid: int | None = None
+        self.last_restart_s: float | None = None
+        self.status: Mapping[str, Any] = {}
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the engine: first by closing its standard input, then by force."""
+        self._stop.set()
+        process = self._process
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._thread.join(20)
+        self._folder.cleanup()
+
+    def _endpoint(self) -> str:
+        return f"ipc://{self._folder.name}/commands-{self._starts}"
+
+    def _run(self) -> None:
+        pause_s = 0.1
+        died_at: float | None = None
+        while not self._stop.is_set():
+            born = time.monotonic()
+            process = self._spawn()
+            if self._wait_ready(process):
+                if died_at is not None:
+                    self.last_restart_s = time.monotonic() - died_at
+                    log.warning("engine is back after %.2f s", self.last_restart_s)
+                self._watch(process)
+            process.wait()
+            died_at = time.monotonic()
+            self.pid = None
+            if self._stop.is_set():
+                break
+            if process.returncode == _CANNOT_START and self._starts == 1:
+                self._on_hopeless()
+                break
+            self.state = EngineState.RESTARTING
+            self.restarts += 1
+            log.error("engine ended with code %s; starting it again", process.returncode)
+            pause_s = 0.1 if died_at - born > _SETTLED_S else min(2 * pause_s, _LONGEST_PAUSE_S)
+            self._stop.wait(pause_s)
+        self.state = EngineState.STOPPED
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self._starts += 1
+        self.commands = CommandClient(self._endpoint())
+        spec = Path(self._folder.name) / f"spec-{self._starts}.json"
+        spec.write_text(self._make_spec(self._endpoint()).model_dump_json(), encoding="utf-8")
+        self._process = subprocess.Popen([sys.executable, "-m", "atomstream_service.engine", str(spec)], stdin=subprocess.PIPE)
+        self.pid = self._process.pid
+        if self._stop.is_set() and self._process.stdin is not None:
+            self._process.stdin.close()  # `stop` came between the check and the start
+        return self._process
+
+    def _wait_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        while process.poll() is None and not self._stop.is_set():
+            try:
+                self.status = self.commands.call("status", timeout_s=0.2).body
+            except EngineUnavailable:
+                continue
+            self._on_ready(self.status)
+            self.state = EngineState.READY
+            return True
+        return False
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Follow a running engine until it ends; one that does not answer for too long is ended."""
+        heard = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                process.wait(_POLL_S)
+                return
+            except subprocess.TimeoutExpired:
+                pass
+            try:
+                self.status = self.commands.call("status", timeout_s=_POLL_S).body
+                heard = time.monotonic()
+            except EngineUnavailable:
+                if time.monotonic() - heard > self._watchdog_s:
+                    log.error("engine has not answered for %.0f s; ending it", self._watchdog_s)
+                    process.kill()
+                    return
+                continue
+            self._on_status(self.status)

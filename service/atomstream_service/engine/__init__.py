@@ -1,0 +1,11 @@
+"""The engine process: frames in, atoms and maps out, on threads that never wait for each other's readers.
+
+    receiving (one a socket) -> intake -> inference -> finishing -> publishing
+                                  ^
+                               commands
+"""
+
+from ._engine import Engine
+from ._spec import EngineSpec
+
+__all__ = ["Engine", "EngineSpec"]

@@ -1,0 +1,44 @@
+"""An engine process, started by the control plane: `python -m atomstream_service.engine SPEC`.
+
+It ends when its standard input does, so that it never outlives the control plane.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from atomstream_models.bundle import BundleError
+from atomstream_models.runtime import LoadError
+
+from ..transport import AddressInUse, CommandServer
+from ._engine import Engine
+from ._operations import Operations
+from ._spec import EngineSpec
+
+CANNOT_START = 3
+"""Exit code where starting again can't help before something is changed."""
+
+
+def main() -> int:
+    # An interrupt at the terminal reaches the whole group; the control plane decides when the engine ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The default of 5 ms lets one busy thread hold up a frame's next stage by as much.
+    sys.setswitchinterval(0.0005)
+    spec = EngineSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    try:
+        engine = Engine(spec)
+    except (BundleError, LoadError, AddressInUse) as error:
+        print(f"engine: {error}", file=sys.stderr, flush=True)
+        return CANNOT_START
+    engine.start()
+    commands = CommandServer(spec.commands, Operations(engine))
+    sys.stdin.buffer.read()
+    engine.stop()
+    commands.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

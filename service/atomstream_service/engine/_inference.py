@@ -1,0 +1,142 @@
+"""The one thread that owns all model sessions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+from atomstream_models.analysis import FrameRefused, Inferred, Prepared, infer, pixel_size_in_nm, prepare
+from atomstream_models.runtime import MemberFailed
+from atomstream_wire import Failure
+from numpy.typing import NDArray
+
+from ..config import Config
+from ..members import MemberState
+from ._intake import Intake
+from ._ledger import Ledger
+from ._publishing import Pipeline
+from ._work import Active, Job, Work
+
+_IDLE_S = 0.5
+
+
+class Inference:
+    """Answers frames one by one; what changes the ensemble happens between two of them.
+
+    failures : member id -> why its run failed; such a member is left out until the control plane has set its state
+    """
+
+    def __init__(self, active: Active, intake: Intake[Job], pipeline: Pipeline, ledger: Ledger, config: Config) -> None:
+        self._active = active
+        self._intake = intake
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._config = config
+        self._frames = 0
+        self.failures: dict[str, str] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    @property
+    def active(self) -> Active:
+        return self._active
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def change(self, update: Callable[[Active], Active]) -> Future[Active]:
+        """Replace the active state at the next frame boundary.
+
+        The future holds the state before; it is done once every result of that state has been sent, so that
+        whoever waits for it sees none of them afterwards.
+        """
+        done: Future[Active] = Future()
+
+        def at_boundary() -> None:
+            before = self._active
+            try:
+                self._active = update(before)
+            except Exception as error:  # whatever the update raised belongs to the one who waits
+                done.set_exception(error)
+                return
+            self.failures = {}
+            self._pipeline.after_all(lambda: done.set_result(before))
+
+        self._intake.command(at_boundary)
+        return done
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            item = self._intake.take(_IDLE_S)
+            if isinstance(item, Job):
+                self._answer(item)
+            elif item is not None:
+                item()
+
+    def _answer(self, job: Job) -> None:
+        active = self._active
+        taken = time.perf_counter()
+        frame = job.frame
+        try:
+            prepared = prepare(
+                job.image,
+                pixel_size_in_nm(frame.pixel_size, frame.pixel_unit),
+                active.ensemble.card,
+                valid_rows=frame.valid_rows,
+                max_pixels=self._config.max_pixels,
+            )
+            ready = time.perf_counter()
+            inferred = self._infer(active, prepared)
+        except FrameRefused as error:
+            self._fail(job, error.code, str(error))
+            return
+        except MemberFailed as error:
+            self._fail(job, "inference_failed", f"no enabled member could run: {error}")
+            return
+        done = time.perf_counter()
+        self._frames += job.done is None
+        shadows: dict[str, NDArray[np.float32]] = {}
+        self._pipeline.finish(Work(job, active, inferred, taken, ready, done, shadows))
+        if job.done is None and self._frames % self._config.shadow_every == 0:
+            self._run_shadows(active, prepared, shadows)
+
+    def _infer(self, active: Active, prepared: Prepared) -> Inferred:
+        """Run the enabled members; one whose run fails is left out from now on and the frame is run again."""
+        while True:
+            members = self._healthy(active, MemberState.ENABLED)
+            try:
+                return infer(prepared, active.ensemble.card, members, active.ensemble.run)
+            except MemberFailed as error:
+                self.failures[error.member] = str(error)
+                if len(members) == 1:
+                    raise
+
+    def _run_shadows(self, active: Active, prepared: Prepared, into: dict[str, NDArray[np.float32]]) -> None:
+        members = self._healthy(active, MemberState.SHADOW)
+        if not members or prepared.tensor is None:
+            return
+        try:
+            into.update(zip(members, infer(prepared, active.ensemble.card, members, active.ensemble.run).maps, strict=True))
+        except MemberFailed as error:
+            self.failures[error.member] = str(error)
+
+    def _healthy(self, active: Active, state: MemberState) -> Sequence[str]:
+        members = active.members_in(state)
+        healthy = tuple(member for member in members if member not in self.failures)
+        # With nobody left the frame fails, and its message names a member that did.
+        return healthy or members
+
+    def _fail(self, job: Job, code: str, message: str) -> None:
+        failure = Failure(job.frame.source, code, message, job.frame.session, job.frame.seq, time.time())
+        if job.done is not None:
+            job.done(failure)
+            return
+        self._ledger.lost(job.frame.source, "rejected")
+        self._pipeline.say(failure)

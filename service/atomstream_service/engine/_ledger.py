@@ -1,0 +1,83 @@
+"""Every frame that came and every frame that was lost, by source and by where."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from typing import Literal
+
+Where = Literal["source_gap", "queue", "late", "rejected"]
+"""source_gap = never arrived (a jump in seq); queue = made way for a newer frame; late = arrived after a newer one
+of its session; rejected = could not be processed."""
+
+PLACES: tuple[Where, ...] = ("source_gap", "queue", "late", "rejected")
+_MOST = 256
+OTHERS = "(others)"
+
+
+class Ledger:
+    """Counts, safe from any thread. Beyond a few hundred sources the rest share one account."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._received: Counter[str] = Counter()
+        self._answered: Counter[str] = Counter()
+        self._partial: Counter[str] = Counter()
+        self._dropped: dict[str, Counter[str]] = {}
+        self._last_seq: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def arrived(self, source: str, session: str, seq: int) -> bool:
+        """Note a frame's arrival; False for one that a newer frame of its session has overtaken, which is late."""
+        with self._lock:
+            self._received[self._account(source)] += 1
+            last = self._last_seq.get((source, session))
+            if last is not None and seq <= last:
+                self._count(source, "late", 1)
+                return False
+            if last is not None and seq > last + 1:
+                self._count(source, "source_gap", seq - last - 1)
+            self._last_seq[source, session] = seq
+            self._last_seq.move_to_end((source, session))
+            if len(self._last_seq) > _MOST:
+                self._last_seq.popitem(last=False)
+            return True
+
+    def answered(self, source: str) -> None:
+        with self._lock:
+            self._answered[self._account(source)] += 1
+
+    def passed_over(self, source: str) -> None:
+        """Note the frame of a scan that still runs; the complete one will bring its rows again."""
+        with self._lock:
+            self._partial[self._account(source)] += 1
+
+    def lost(self, source: str, where: Where) -> None:
+        with self._lock:
+            self._count(source, where, 1)
+
+    def dropped(self, source: str) -> dict[str, int]:
+        """Frames lost so far from one source, by where."""
+        with self._lock:
+            counts = self._dropped.get(self._account(source), Counter())
+            return {where: counts[where] for where in PLACES}
+
+    def summary(self) -> dict[str, dict[str, object]]:
+        """source -> received, answered, partial (passed over), dropped by where."""
+        with self._lock:
+            names = sorted({*self._received, *self._dropped})
+            return {
+                name: {
+                    "received": self._received[name],
+                    "answered": self._answered[name],
+                    "partial": self._partial[name],
+                    "dropped": {where: self._dropped.get(name, Counter())[where] for where in PLACES},
+                }
+                for name in names
+            }
+
+    def _count(self, source: str, where: Where, frames: int) -> None:
+        self._dropped.setdefault(self._account(source), Counter())[where] += frames
+
+    def _account(self, source: str) -> str:
+        known = source in self._received or source in self._dropped
+        return source if known or len(self._received) + len(self._dropped) < 2 * _MOST else OTHERS

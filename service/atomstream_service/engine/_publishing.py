@@ -1,0 +1,133 @@
+"""The two threads behind inference: one locates atoms, one sends results. Everything leaves in the order it came."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from atomstream_models.analysis import finish
+from atomstream_wire import Atoms, FrameReport, Maps, Result, encode_result
+
+from ..transport import ResultSocket
+from ._ledger import Ledger
+from ._timing import Timing
+from ._work import Finished, Work
+
+_DEPTH = 2
+"""Frames between two threads: enough to overlap, too few to age."""
+
+_Send = Callable[[], None]
+
+
+class Pipeline:
+    """Finishing and publishing.
+
+    latest : the frame published last
+    """
+
+    def __init__(self, socket: ResultSocket, ledger: Ledger, timing: Timing, publish_maps: bool) -> None:
+        self._socket = socket
+        self._ledger = ledger
+        self._timing = timing
+        self._publish_maps = publish_maps
+        self.latest: Finished | None = None
+        self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
+        self._to_send: queue.Queue[_Send | None] = queue.Queue(4 * _DEPTH)
+        self._threads = [
+            threading.Thread(target=self._finishing, name="finishing", daemon=True),
+            threading.Thread(target=self._publishing, name="publishing", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Send what is on its way, then end."""
+        self._to_finish.put(None)
+        for thread in self._threads:
+            thread.join(10)
+
+    def finish(self, work: Work) -> None:
+        """Locate and send; waits where the threads behind are two frames late."""
+        self._to_finish.put(work)
+
+    def say(self, result: Result) -> None:
+        """Send a message after the results that are on their way."""
+        self._to_finish.put(lambda: self._socket.send(encode_result(result)))
+
+    def say_at_once(self, result: Result) -> None:
+        """Send a message without waiting for frames that are being located."""
+        self._to_send.put(lambda: self._socket.send(encode_result(result)))
+
+    def after_all(self, call: Callable[[], None]) -> None:
+        """Call once every result that is on its way has been sent."""
+        self._to_finish.put(call)
+
+    def _finishing(self) -> None:
+        while (item := self._to_finish.get()) is not None:
+            self._to_send.put(self._locate(item) if isinstance(item, Work) else item)
+        self._to_send.put(None)
+
+    def _publishing(self) -> None:
+        while (send := self._to_send.get()) is not None:
+            send()
+        self._socket.close()
+
+    def _locate(self, work: Work) -> _Send:
+        start = time.perf_counter()
+        card = work.active.ensemble.card
+        answer = finish(work.inferred, card)
+        done = time.perf_counter()
+        flags = answer.flags
+        if card.origin == "simulated" and not work.active.selected:
+            # Mean and std mean nothing before the artifact-free members have been picked (Ghosh et al. 2021).
+            flags = (*flags, "unselected")
+        latency_ms = {
+            "queue": 1000 * (work.clock_taken - work.job.clock_recv),
+            "preprocess": 1000 * (work.clock_prepared - work.clock_taken),
+            "infer": 1000 * (work.clock_inferred - work.clock_prepared),
+            "locate": 1000 * (done - start),
+        }
+
+        def send() -> None:
+            frame = work.job.frame
+            report = FrameReport(
+                session=frame.session,
+                seq=frame.seq,
+                source=frame.source,
+                channel=work.job.channel,
+                shape=(work.job.image.shape[0], work.job.image.shape[1]),
+                ensemble=work.active.label,
+                members_used=answer.members_used,
+                members_total=len(card.members),
+                classes=card.classes,
+                t_recv=work.job.t_recv,
+                t_done=time.time(),
+                frame=frame.frame,
+                pixel_size=frame.pixel_size,
+                pixel_unit=frame.pixel_unit,
+                t_end=frame.t_end,
+                flags=flags,
+                latency_ms={**latency_ms, "total": 1000 * (time.perf_counter() - work.job.clock_recv)},
+                dropped=self._ledger.dropped(frame.source),
+                user=frame.user,
+                vendor=frame.vendor,
+            )
+            self._send_answer(Finished(work.job, work.inferred, answer, report, work.shadows))
+
+        return send
+
+    def _send_answer(self, finished: Finished) -> None:
+        report, answer = finished.report, finished.answer
+        if finished.job.done is not None:
+            finished.job.done(finished)
+            return
+        self._socket.send(encode_result(Atoms(report, answer.atoms)))
+        if self._publish_maps:
+            self._socket.send(encode_result(Maps(report, answer.mean, answer.std)))
+        self._ledger.answered(report.source)
+        self._timing.add(report.latency_ms)
+        self.latest = finished

@@ -1,0 +1,77 @@
+"""Ensembles beside the live one: loaded, checked and warm before a frame meets them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from atomstream_models.bundle import BundleError, open_bundle
+from atomstream_models.runtime import Device, LoadedEnsemble, LoadError, accept, load_ensemble
+
+from ..transport import CommandRefused
+
+
+class Staging:
+    """Loaded ensembles by key, the live one not among them."""
+
+    def __init__(self, device: Device, threads: int | None, shapes: Sequence[tuple[int, int]]) -> None:
+        self._device = device
+        self._threads = threads
+        self._shapes = shapes
+        self._lock = threading.Lock()
+        self._loaded: dict[str, LoadedEnsemble] = {}
+
+    def load(self, folder: Path) -> LoadedEnsemble:
+        """A bundle's ensemble, accepted by its golden frames and warm.
+
+        Raises
+        ------
+        BundleError, LoadError
+            saying what is wrong with it.
+        """
+        ensemble = load_ensemble(open_bundle(folder), self._device, self._threads)
+        try:
+            accept(ensemble)
+            for shape in self._shapes:
+                ensemble.warm(shape)
+        except Exception:
+            ensemble.close()
+            raise
+        return ensemble
+
+    def stage(self, key: str, folder: Path) -> LoadedEnsemble:
+        """Load a bundle under a key.
+
+        Raises
+        ------
+        CommandRefused
+            `staged_already`, or the failed check's name.
+        """
+        with self._lock:
+            if key in self._loaded:
+                raise CommandRefused("staged_already", f"{key} is staged already")
+        try:
+            ensemble = self.load(folder)
+        except BundleError as error:
+            raise CommandRefused(error.check, str(error)) from error
+        except LoadError as error:
+            raise CommandRefused("load", str(error)) from error
+        with self._lock:
+            if key in self._loaded:
+                ensemble.close()
+                raise CommandRefused("staged_already", f"{key} is staged already")
+            self._loaded[key] = ensemble
+        return ensemble
+
+    def take(self, key: str) -> LoadedEnsemble:
+        """Take a staged ensemble out; CommandRefused `not_staged` where there is none."""
+        with self._lock:
+            if key not in self._loaded:
+                raise CommandRefused("not_staged", f"{key} is not staged")
+            return self._loaded.pop(key)
+
+    @property
+    def keys(self) -> list[str]:
+        with self._lock:
+            return sorted(self._loaded)

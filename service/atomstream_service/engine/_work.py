@@ -1,0 +1,85 @@
+"""What travels along the engine's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from atomstream_models.analysis import Answer, Inferred
+from atomstream_models.runtime import LoadedEnsemble
+from atomstream_wire import EnsembleState, Failure, Frame, FrameReport
+from numpy.typing import NDArray
+
+from ..members import MemberState
+
+
+@dataclass(frozen=True)
+class Active:
+    """The ensemble state that one frame is answered with, whole.
+
+    generation : counts up with every change
+    states : every member's state
+    selected : whether somebody has chosen members of this ensemble
+    """
+
+    ensemble: LoadedEnsemble
+    generation: int
+    states: Mapping[str, MemberState]
+    selected: bool
+
+    def members_in(self, state: MemberState) -> tuple[str, ...]:
+        """Members in a state, in the card's order."""
+        return tuple(member for member in self.ensemble.card.member_ids if self.states[member] is state)
+
+    @property
+    def label(self) -> EnsembleState:
+        card = self.ensemble.card
+        return EnsembleState(card.name, card.version, self.ensemble.bundle.sha256, self.generation)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A frame with its answer, as published last or answered to a request.
+
+    shadows : maps of shadow members, where they ran on this frame: id -> ndarray, shape (classes, rows, columns), network grid
+    """
+
+    job: Job
+    inferred: Inferred
+    answer: Answer
+    report: FrameReport
+    shadows: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One frame to be answered.
+
+    image : the channel to analyse
+    channel : its name
+    t_recv : seconds since the epoch at receipt
+    clock_recv : the same moment on `time.perf_counter`
+    done : for a single request, called with its answer or failure instead of publishing
+    """
+
+    frame: Frame
+    channel: str
+    image: NDArray[Any]
+    t_recv: float
+    clock_recv: float
+    done: Callable[[Finished | Failure], None] | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job whose members have run; times on `time.perf_counter`."""
+
+    job: Job
+    active: Active
+    inferred: Inferred
+    clock_taken: float
+    clock_prepared: float
+    clock_inferred: float
+    shadows: Mapping[str, NDArray[np.float32]]

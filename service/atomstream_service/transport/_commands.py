@@ -1,0 +1,121 @@
+"""Commands from the control plane to the engine and their replies: `[JSON, buffer, ...]` both ways."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+
+from ..errors import AtomstreamError
+
+_INSIDE = "inproc://commands"
+
+
+class EngineUnavailable(AtomstreamError):
+    """The engine did not answer in time: it starts, restarts or hangs."""
+
+
+class CommandRefused(AtomstreamError):
+    """The engine answered that it will not do this; `code` says why in a word."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a command answers: JSON values, and buffers beside them."""
+
+    body: Mapping[str, Any]
+    buffers: Sequence[Any] = field(default=())
+
+
+Handler = Callable[[str, Mapping[str, Any], Sequence[Any]], Reply]
+"""(operation, arguments, buffers) -> reply; raises CommandRefused."""
+
+
+class CommandServer:
+    """Answers commands on threads of its own, so that one that waits for a frame boundary holds up no other."""
+
+    def __init__(self, endpoint: str, handler: Handler, threads: int = 8) -> None:
+        self._handler = handler
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._outside = self._context.socket(zmq.ROUTER)
+        self._outside.linger = 0
+        self._outside.bind(endpoint)
+        inside = self._context.socket(zmq.DEALER)
+        inside.bind(_INSIDE)
+        self._workers = [threading.Thread(target=self._work, name=f"command-{k}", daemon=True) for k in range(threads)]
+        for worker in self._workers:
+            worker.start()
+        self._proxy = threading.Thread(target=self._forward, args=(inside,), name="commands", daemon=True)
+        self._proxy.start()
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+        for thread in (self._proxy, *self._workers):
+            thread.join(5)
+
+    def _forward(self, inside: zmq.Socket[bytes]) -> None:
+        try:
+            zmq.proxy(self._outside, inside)
+        except zmq.ZMQError:
+            return  # the context was closed
+
+    def _work(self) -> None:
+        socket = self._context.socket(zmq.REP)
+        socket.connect(_INSIDE)
+        try:
+            while True:
+                request, *buffers = socket.recv_multipart()
+                socket.send_multipart(self._answer(request, buffers), copy=False)
+        except zmq.ZMQError:
+            return  # the context was closed
+
+    def _answer(self, request: bytes, buffers: Sequence[Any]) -> Sequence[Any]:
+        try:
+            call = json.loads(request)
+            reply = self._handler(call["operation"], call["arguments"], buffers)
+        except CommandRefused as error:
+            return [json.dumps({"code": error.code, "message": str(error)}).encode()]
+        except Exception as error:  # the caller must hear of a bug, not wait for its timeout
+            return [json.dumps({"code": "internal", "message": f"{type(error).__name__}: {error}"}).encode()]
+        return [json.dumps({"body": reply.body}).encode(), *reply.buffers]
+
+
+class CommandClient:
+    """Sends commands from any thread; each call uses a socket of its own."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    def call(self, operation: str, arguments: Mapping[str, Any] | None = None, buffers: Sequence[Any] = (), timeout_s: float = 10.0) -> Reply:
+        """The engine's reply.
+
+        Raises
+        ------
+        EngineUnavailable
+            when none comes in time.
+        CommandRefused
+            when the engine will not.
+        """
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REQ)
+        socket.linger = 0
+        try:
+            socket.connect(self._endpoint)
+            request = json.dumps({"operation": operation, "arguments": arguments or {}}).encode()
+            socket.send_multipart([request, *buffers])
+            if not socket.poll(int(timeout_s * 1000)):
+                raise EngineUnavailable(f"the engine did not answer {operation!r} within {timeout_s:g} s")
+            answer, *data = socket.recv_multipart()
+        finally:
+            socket.close()
+        reply = json.loads(answer)
+        if "code" in reply:
+            raise CommandRefused(reply["code"], reply["message"])
+        return Reply(reply["body"], data)

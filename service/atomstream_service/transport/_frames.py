@@ -1,0 +1,41 @@
+"""Frames in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import zmq
+
+from ..config import FramesEndpoint
+from ._socket import bind
+
+_HIGH_WATER = 4
+"""Messages that ZeroMQ may hold: few, because what waits is decided in the engine's slots, where it is counted."""
+
+
+class FrameSocket:
+    """A SUB or PULL socket, used from one thread.
+
+    ZMQ_CONFLATE is never set: it aborts the process on multipart messages.
+    """
+
+    def __init__(self, config: FramesEndpoint, patience_s: float = 5.0) -> None:
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB if config.socket == "sub" else zmq.PULL)
+        self._socket.set_hwm(_HIGH_WATER)
+        self._socket.linger = 0
+        if config.socket == "sub":
+            self._socket.subscribe(b"")
+        if config.attach == "bind":
+            bind(self._socket, config.endpoint, patience_s)
+        else:
+            self._socket.connect(config.endpoint)
+
+    def receive(self, timeout_ms: int) -> Sequence[Any] | None:
+        """The parts of the next message as buffers on ZeroMQ's own memory, or None after the timeout."""
+        if not self._socket.poll(timeout_ms):
+            return None
+        return [part.buffer for part in self._socket.recv_multipart(copy=False)]
+
+    def close(self) -> None:
+        self._socket.close()

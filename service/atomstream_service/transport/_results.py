@@ -1,0 +1,27 @@
+"""Results out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import zmq
+
+from ._socket import bind
+
+
+class ResultSocket:
+    """A PUB socket, used from one thread. A reader that falls `backlog` messages behind loses some; nobody waits for it."""
+
+    def __init__(self, endpoint: str, backlog: int, patience_s: float = 5.0) -> None:
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
+        self._socket.sndhwm = backlog
+        self._socket.linger = 0
+        bind(self._socket, endpoint, patience_s)
+
+    def send(self, parts: Sequence[Any]) -> None:
+        """Send one message; large parts go out from their own memory, so they must not change afterwards."""
+        self._socket.send_multipart(parts, copy=False)
+
+    def close(self) -> None:
+        self._socket.close()
