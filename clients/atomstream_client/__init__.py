@@ -1,0 +1,37 @@
+"""What microscope software and programs use: send frames, read results, control the service.
+
+    FramePublisher    sends frames, never blocks a scan
+    ResultSubscriber  reads atoms, maps, errors and events
+    ControlClient     asks and changes over REST
+
+Needs numpy and pyzmq alone and runs on Python 3.8 and later. Not thread-safe where it does not say so.
+"""
+
+from atomstream_wire import ATOM_COLUMNS, Atoms, EnsembleState, Event, Failure, Frame, FrameReport, Maps, Result
+
+from ._control import ControlClient, InferredFrame
+from ._errors import BadFrame, BadMessage, ClientError, Closed, RequestFailed, ServiceUnreachable
+from ._publisher import FramePublisher
+from ._subscriber import ResultSubscriber
+
+__all__ = [
+    "ATOM_COLUMNS",
+    "Atoms",
+    "BadFrame",
+    "BadMessage",
+    "ClientError",
+    "Closed",
+    "ControlClient",
+    "EnsembleState",
+    "Event",
+    "Failure",
+    "Frame",
+    "FramePublisher",
+    "FrameReport",
+    "InferredFrame",
+    "Maps",
+    "RequestFailed",
+    "Result",
+    "ResultSubscriber",
+    "ServiceUnreachable",
+]

@@ -1,0 +1,146 @@
+import base64
+import io
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+from atomstream_wire import ATOM_COLUMNS
+from numpy.typing import NDArray
+
+from ._errors import RequestFailed, ServiceUnreachable
+
+
+class InferredFrame(NamedTuple):
+    """The answer to one frame.
+
+    report : how it came about, as in a result's header
+    atoms : ndarray, shape (N, 10), float32, columns `ATOM_COLUMNS`, y, x in pixels
+    mean, std : ndarrays, shape (classes, rows, columns), float32, where maps were asked for; std also None where unknown
+    """
+
+    report: Mapping[str, Any]
+    atoms: NDArray[np.float32]
+    mean: Optional[NDArray[np.float32]]
+    std: Optional[NDArray[np.float32]]
+
+
+class ControlClient:
+    """The service's REST interface. Safe to use from several threads.
+
+    Every method raises `RequestFailed` where the service refuses and `ServiceUnreachable` where nothing answers.
+
+    url : where the control plane answers
+    actor : who acts, for the journal
+    timeout_s : seconds to wait for an answer
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", *, actor: Optional[str] = None, timeout_s: float = 30.0) -> None:
+        self._url = url.rstrip("/")
+        self._actor = actor
+        self._timeout_s = timeout_s
+        # A proxy of the environment is for the outside world, never for an instrument's network.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ready(self) -> bool:
+        """Whether frames are being answered."""
+        try:
+            self._json("GET", "/readyz")
+        except (RequestFailed, ServiceUnreachable):
+            return False
+        return True
+
+    def wait_ready(self, timeout_s: float = 60.0) -> bool:
+        """Wait until frames are being answered; False after the timeout."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ready():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def status(self) -> Dict[str, Any]:
+        """Engine, ensemble, streams, latency, memory."""
+        return self._json("GET", "/v1/status")
+
+    def members(self) -> Dict[str, Any]:
+        """`{"generation": ..., "members": [{"id", "state", ...}]}`."""
+        return self._json("GET", "/v1/members")
+
+    def set_member(self, member: str, state: str, reason: str = "", if_generation: Optional[int] = None) -> int:
+        """Set one member `enabled`, `shadow` or `disabled`; returns the generation from which it holds.
+
+        if_generation : refuse (412) where the state has moved on from this generation
+        """
+        path = "/v1/members/" + urllib.parse.quote(member, safe="")
+        return int(self._json("PATCH", path, {"state": state, "reason": reason}, if_generation)["generation"])
+
+    def choose_members(self, enabled: Sequence[str], reason: str = "", if_generation: Optional[int] = None) -> int:
+        """Have exactly these members count; returns the generation from which it holds."""
+        return int(self._json("PUT", "/v1/members", {"enabled": list(enabled), "reason": reason}, if_generation)["generation"])
+
+    def journal(self, after: int = 0, limit: int = 100) -> List[Dict[str, Any]]:
+        """Who changed what, when, why, oldest first."""
+        entries: List[Dict[str, Any]] = self._json("GET", "/v1/journal?after={}&limit={}".format(after, limit))["entries"]
+        return entries
+
+    def infer(self, image: NDArray[Any], pixel_size_nm: Optional[float] = None, maps: bool = False) -> InferredFrame:
+        """The atoms of one frame (rows, columns), outside the stream."""
+        body = io.BytesIO()
+        np.save(body, np.asarray(image), allow_pickle=False)
+        query = {"maps": "true" if maps else "false"}
+        if pixel_size_nm is not None:
+            query["pixel_size_nm"] = repr(float(pixel_size_nm))
+        headers = {"Content-Type": "application/octet-stream"}
+        return _inferred(json.loads(self._request("POST", "/v1/infer?" + urllib.parse.urlencode(query), body.getvalue(), headers)))
+
+    def latest(self) -> InferredFrame:
+        """The frame of the stream that was answered last, without maps."""
+        return _inferred(self._json("GET", "/v1/frames/latest"))
+
+    def latest_png(self, layer: str = "frame") -> bytes:
+        """One layer of the latest frame as PNG: frame, mean, std, atoms or member:ID."""
+        return self._request("GET", "/v1/frames/latest.png?" + urllib.parse.urlencode({"layer": layer}))
+
+    def _json(self, method: str, path: str, body: Optional[Mapping[str, Any]] = None, if_generation: Optional[int] = None) -> Dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        if if_generation is not None:
+            headers["If-Match"] = '"{}"'.format(if_generation)
+        answer: Dict[str, Any] = json.loads(self._request(method, path, None if body is None else json.dumps(body).encode(), headers))
+        return answer
+
+    def _request(self, method: str, path: str, body: Optional[bytes] = None, headers: Optional[Mapping[str, str]] = None) -> bytes:
+        request = urllib.request.Request(self._url + path, data=body, headers=dict(headers or {}), method=method)
+        if self._actor is not None:
+            request.add_header("X-Atomstream-Actor", self._actor)
+        try:
+            with self._opener.open(request, timeout=self._timeout_s) as response:
+                data: bytes = response.read()
+                return data
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _failure(error.code, error.read()) from error
+        except (urllib.error.URLError, OSError) as error:
+            raise ServiceUnreachable("{} does not answer: {}".format(self._url, error)) from error
+
+
+def _failure(status: int, body: bytes) -> RequestFailed:
+    try:
+        problem = json.loads(body)
+        return RequestFailed(status, problem["code"], problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        return RequestFailed(status, "unexplained", body[:200].decode("utf-8", "replace"))
+
+
+def _inferred(answer: Dict[str, Any]) -> InferredFrame:
+    rows = [[float("nan") if value is None else value for value in row] for row in answer.pop("atoms")]
+    atoms = np.array(rows, np.float32).reshape(-1, len(ATOM_COLUMNS))
+    maps = {name: _array(one) for name, one in answer.pop("maps", {}).items()}
+    return InferredFrame(answer, atoms, maps.get("mean"), maps.get("std"))
+
+
+def _array(one: Mapping[str, Any]) -> NDArray[Any]:
+    return np.frombuffer(base64.b64decode(one["base64"]), np.dtype(one["dtype"])).reshape(one["shape"])

@@ -1,0 +1,44 @@
+"""The client's errors.
+
+    ClientError
+    +-- Closed              used after close()
+    +-- BadFrame            a frame that breaks the schema; nothing was sent
+    +-- BadMessage          something came that is not a result
+    +-- ServiceUnreachable  nothing answers at the address
+    +-- RequestFailed       the service refused; status, code and detail say why
+"""
+
+
+class ClientError(Exception):
+    """Anything that goes wrong in the client."""
+
+
+class Closed(ClientError):
+    """Used after `close()`."""
+
+
+class BadFrame(ClientError):
+    """A frame that breaks the wire schema; nothing was sent and seq did not count up."""
+
+
+class BadMessage(ClientError):
+    """A message came that is not a result of a version this client knows."""
+
+
+class ServiceUnreachable(ClientError):
+    """Nothing answers at the address."""
+
+
+class RequestFailed(ClientError):
+    """The service refused a request.
+
+    status : HTTP status
+    code : the reason in a word, stable for programs
+    detail : the reason in a sentence
+    """
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__("%d %s: %s" % (status, code, detail))  # noqa: UP031
+        self.status = status
+        self.code = code
+        self.detail = detail

@@ -1,0 +1,137 @@
+import threading
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Dict, Mapping, Optional, Type, Union
+
+import numpy as np
+import zmq
+from atomstream_wire import Frame, WireError, encode_frame
+from numpy.typing import NDArray
+
+from ._errors import BadFrame, Closed
+
+Channels = Union[NDArray[Any], Mapping[str, NDArray[Any]]]
+
+
+class FramePublisher:
+    """Sends frames to a service and never waits for it.
+
+    Frames are copied when they are published, so the instrument may reuse their memory. Where the service does not
+    keep up, the newest frame is dropped and counted; its `seq` is skipped, so the service knows, too.
+    Safe to use from several threads.
+
+    source : name of the instrument and its scan device, such as `nion/usim`
+    endpoint : where the service receives frames
+    socket : `pub`, or `push` where the service pulls
+    attach : `connect` to a service that binds, or `bind`
+    queue : frames that may wait in the socket
+    """
+
+    def __init__(self, source: str, endpoint: str = "tcp://127.0.0.1:5555", *, socket: str = "pub", attach: str = "connect", queue: int = 2) -> None:
+        if socket not in ("pub", "push") or attach not in ("connect", "bind"):
+            raise ValueError("socket is pub or push, attach is connect or bind; got {!r}, {!r}".format(socket, attach))
+        self._source = source
+        self._session = uuid.uuid4().hex
+        self._seq = 0
+        self._sent = 0
+        self._dropped = 0
+        self._readers = 0
+        self._lock = threading.Lock()
+        self._closed = False
+        self._listens = socket == "pub"
+        # XPUB speaks to SUB sockets as PUB does, but knows its readers and says so where one is full.
+        self._socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(zmq.XPUB if self._listens else zmq.PUSH)
+        self._socket.sndhwm = queue
+        if self._listens:
+            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+            self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        if attach == "bind":
+            self._socket.bind(endpoint)
+        else:
+            self._socket.connect(endpoint)
+
+    @property
+    def session(self) -> str:
+        """This publisher's session, fresh for each one made."""
+        return self._session
+
+    @property
+    def sent(self) -> int:
+        """Frames handed to the network."""
+        return self._sent
+
+    @property
+    def dropped(self) -> int:
+        """Frames not sent because nobody listened or the service was behind."""
+        return self._dropped
+
+    def publish(self, channels: Channels, **about: Any) -> bool:
+        """Send one scan; True if it went out, False if it was dropped and counted.
+
+        channels : ndarray (rows, columns), or name -> ndarray for several channels of one scan
+        about : any other field of `atomstream_wire.Frame`, such as pixel_size, t_end, frame, user
+
+        Raises
+        ------
+        BadFrame
+            for a frame that breaks the schema.
+        Closed
+            after `close()`.
+        """
+        named: Dict[str, NDArray[Any]] = {"image": channels} if isinstance(channels, np.ndarray) else dict(channels)
+        with self._lock:
+            if self._closed:
+                raise Closed("the publisher is closed")
+            try:
+                frame = Frame(channels=named, session=self._session, seq=self._seq, source=self._source, **{"t_send": time.time(), **about})
+                parts = encode_frame(frame)
+            except (WireError, TypeError) as error:
+                raise BadFrame(str(error)) from error
+            self._seq += 1
+            out = self._send(parts)
+            self._sent += out
+            self._dropped += not out
+            return out
+
+    def wait_for_reader(self, timeout_s: float = 10.0) -> bool:
+        """Wait until a service listens; False after the timeout. A `push` socket is ready once it is connected."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with self._lock:
+                if self._closed:
+                    raise Closed("the publisher is closed")
+                if self._has_reader():
+                    return True
+            time.sleep(0.01)
+        return False
+
+    def close(self, linger_s: float = 1.0) -> None:
+        """Close the socket; frames on their way have `linger_s` seconds to leave."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._socket.close(linger=int(1000 * linger_s))
+
+    def __enter__(self) -> "FramePublisher":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def _send(self, parts: Any) -> bool:
+        if not self._has_reader():
+            return False
+        try:
+            self._socket.send_multipart(parts, zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        return True
+
+    def _has_reader(self) -> bool:
+        if not self._listens:
+            return bool(self._socket.getsockopt(zmq.EVENTS) & zmq.POLLOUT)  # type: ignore[operator]
+        while self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+            subscription = self._socket.recv()
+            self._readers += 1 if subscription[:1] == b"\x01" else -1
+        return self._readers > 0

@@ -1,0 +1,120 @@
+import time
+from types import TracebackType
+from typing import Dict, Iterator, Optional, Sequence, Tuple, Type
+
+import zmq
+from atomstream_wire import Atoms, Event, Maps, Result, WireError, decode_result
+
+from ._errors import BadMessage, Closed
+
+KINDS = ("atoms", "maps", "error", "event")
+
+
+class ResultSubscriber:
+    """Reads what the service publishes.
+
+    endpoint : where the service publishes results
+    kinds : which of `atoms`, `maps`, `error`, `event` to read; leave `maps` out where only coordinates matter
+    source : only this instrument's results; all by default (events come from none and always come)
+    latest : where several results wait, skip to the newest one of the frame stream
+    queue : messages that may wait before the service drops some for this reader
+    """
+
+    def __init__(
+        self,
+        endpoint: str = "tcp://127.0.0.1:5556",
+        *,
+        kinds: Sequence[str] = KINDS,
+        source: Optional[str] = None,
+        latest: bool = False,
+        queue: int = 1000,
+    ) -> None:
+        unknown = [kind for kind in kinds if kind not in KINDS]
+        if unknown or not kinds:
+            raise ValueError("kinds are some of {}; got {!r}".format(", ".join(KINDS), list(kinds)))
+        self._latest = latest
+        self._source = source
+        self._last_seq: Dict[Tuple[str, str, str], int] = {}
+        self._missed = 0
+        self._skipped = 0
+        self._closed = False
+        self._socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(zmq.SUB)
+        self._socket.rcvhwm = queue
+        self._socket.linger = 0
+        for kind in kinds:
+            self._socket.subscribe("{}/{}".format(kind, "" if source is None or kind == "event" else source))
+        self._socket.connect(endpoint)
+
+    @property
+    def missed(self) -> int:
+        """Frames without a result here: the sum of the jumps in seq, whoever lost them."""
+        return self._missed
+
+    @property
+    def skipped(self) -> int:
+        """Messages passed over because of `latest`."""
+        return self._skipped
+
+    def receive(self, timeout_s: Optional[float] = None) -> Optional[Result]:
+        """The next result: `Atoms`, `Maps`, `Failure` or `Event`; None after the timeout (None waits for ever).
+
+        Raises
+        ------
+        BadMessage
+            where something came that is not a result; the next call goes on behind it.
+        Closed
+            after `close()`.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            if self._closed:
+                raise Closed("the subscriber is closed")
+            left = None if deadline is None else max(0, int(1000 * (deadline - time.monotonic())))
+            if not self._socket.poll(left):
+                return None
+            result = self._read()
+            while self._latest and isinstance(result, (Atoms, Maps)) and self._socket.poll(0):
+                self._skipped += 1
+                result = self._read()
+            # A topic is matched by its beginning, so `stem` would hear `stem2`, too.
+            if self._source is None or _source_of(result) in (None, self._source):
+                return result
+
+    def __iter__(self) -> Iterator[Result]:
+        """Results until `close()`."""
+        while not self._closed:
+            result = self.receive(0.5)
+            if result is not None:
+                yield result
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._socket.close()
+
+    def __enter__(self) -> "ResultSubscriber":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        self.close()
+
+    def _read(self) -> Result:
+        parts = [part.buffer for part in self._socket.recv_multipart(copy=False)]
+        try:
+            result = decode_result(parts)
+        except WireError as error:
+            raise BadMessage(str(error)) from error
+        if isinstance(result, (Atoms, Maps)):
+            report = result.report
+            stream = (type(result).__name__, report.source, report.session)
+            last = self._last_seq.get(stream)
+            if last is not None and report.seq > last + 1 and (isinstance(result, Atoms) or ("Atoms", report.source, report.session) not in self._last_seq):
+                self._missed += report.seq - last - 1
+            self._last_seq[stream] = report.seq
+        return result
+
+
+def _source_of(result: Result) -> Optional[str]:
+    if isinstance(result, (Atoms, Maps)):
+        return result.report.source
+    return None if isinstance(result, Event) else result.source

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from atomstream_models.bundle import open_bundle
+from atomstream_models.runtime import accept, load_ensemble, runtime_report
+
+from ..control import find_bundle
+from ._commands import Commands
+
+_PACKAGES = ("atomstream", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pyzmq", "fastapi", "torch")
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "doctor", help="say what this machine runs on", description="Load an ensemble, run its golden frames and say on what it really ran."
+    )
+    parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=_run)
+
+
+def _run(given: argparse.Namespace) -> int:
+    report = runtime_report()
+    packages = {name: found for name in _PACKAGES if (found := _version(name)) is not None}
+    found: dict[str, Any] = {"packages": packages, **report.as_json(), "warnings": _warnings(packages)}
+    state = Path(os.environ.get("ATOMSTREAM_STATE", "atomstream-state"))
+    ensemble = load_ensemble(open_bundle(find_bundle(given.bundle, state)), given.device)
+    accept(ensemble)
+    ensemble.warm((512, 512))
+    start = time.perf_counter()
+    ensemble.warm((512, 512))
+    found |= {
+        "device": ensemble.device,
+        "providers": list(ensemble.providers),
+        "bundle": f"{ensemble.card.name} {ensemble.card.version}, {len(ensemble.card.members)} members, golden frames agree",
+        "members_512_ms": round(1000 * (time.perf_counter() - start), 1),
+    }
+    ensemble.close()
+    if given.json:
+        print(json.dumps(found, indent=2))
+    else:
+        _print(found)
+    return 1 if found["warnings"] else 0
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _warnings(packages: dict[str, str]) -> list[str]:
+    if "onnxruntime" in packages and "onnxruntime-gpu" in packages:
+        return ["onnxruntime and onnxruntime-gpu are both installed and overwrite each other; uninstall both, then install one"]
+    return []
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"machine      {found['machine']}, {found['processors']} processors, {found['cuda_devices']} CUDA devices")
+    print(f"packages     {', '.join(f'{name} {number}' for name, number in found['packages'].items())}")
+    print(f"runtime      {found['runtime']}, built with {', '.join(found['providers_built_in'])}")
+    print(f"runs on      {found['device']} ({', '.join(found['providers'])})")
+    print(f"bundle       {found['bundle']}")
+    print(f"512x512      all members in {found['members_512_ms']} ms")
+    for warning in found["warnings"]:
+        print(f"warning      {warning}")

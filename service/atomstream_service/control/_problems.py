@@ -1,0 +1,60 @@
+"""Every error as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ..transport import CommandRefused, EngineUnavailable
+from ._refusal import RequestRefused
+
+_STATUS_OF_CODE = {
+    "busy": 503,
+    "timeout": 504,
+    "no_frame": 404,
+    "no_layer": 404,
+    "too_small": 422,
+    "not_finite": 422,
+    "scale_out_of_reach": 422,
+}
+
+
+def problem(status: int, code: str, detail: str, **more: object) -> JSONResponse:
+    """A problem document; `code` is the reason in a word, stable for programs."""
+    body = {"type": f"urn:atomstream:{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail, **more}
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def install_problems(app: FastAPI) -> None:
+    """Translate every exception that a route can raise."""
+
+    @app.exception_handler(RequestRefused)
+    async def _refused(request: Request, error: RequestRefused) -> JSONResponse:
+        return problem(error.status, error.code, str(error))
+
+    @app.exception_handler(CommandRefused)
+    async def _command(request: Request, error: CommandRefused) -> JSONResponse:
+        return problem(_STATUS_OF_CODE.get(error.code, 500), error.code, str(error))
+
+    @app.exception_handler(EngineUnavailable)
+    async def _unavailable(request: Request, error: EngineUnavailable) -> JSONResponse:
+        return problem(503, "engine_unavailable", str(error))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, HTTPStatus(error.status_code).name.lower(), str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        problems = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
+        detail = "; ".join(f"{one['where']}: {one['what']}" for one in problems)
+        return problem(422, "bad_request", detail, errors=problems)
+
+    @app.exception_handler(Exception)
+    async def _bug(request: Request, error: Exception) -> JSONResponse:
+        return problem(500, "internal", f"{type(error).__name__}: {error}")

@@ -1,0 +1,39 @@
+"""Health, status, metrics, journal."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+
+from ._metrics import exposition
+from ._service import Service
+
+
+def health_routes(service: Service) -> APIRouter:
+    """Routes that only read."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/healthz", summary="The control plane is alive")
+    def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/readyz", summary="An ensemble is active and warm", responses={503: {"description": "not ready, with reasons"}})
+    def readyz() -> JSONResponse:
+        reasons = service.not_ready()
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    @router.get("/v1/status", summary="Engine, ensemble, streams, latency, memory")
+    def status() -> dict[str, Any]:
+        return service.status()
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    def metrics() -> Response:
+        return Response(exposition(service.status), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @router.get("/v1/journal", summary="Who changed what, when, why, from what to what")
+    def journal(after: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
+        return {"entries": service.store.journal(after, limit)}
+
+    return router

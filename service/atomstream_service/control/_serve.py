@@ -1,0 +1,68 @@
+"""The control plane as a process."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from atomstream_models.bundle import open_bundle
+
+from ..config import Config
+from ..errors import AtomstreamError
+from ._app import create_app
+from ._bundles import find_bundle
+from ._service import Service
+
+
+class ServiceFailed(AtomstreamError):
+    """The service could not start, or ended because its engine can't."""
+
+
+def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> None:
+    """Run the service until it is interrupted, told to end, or its engine can't start.
+
+    on_listening : called once, before the first request is answered
+
+    Raises
+    ------
+    BundleError
+        where the ensemble can't be used.
+    ServiceFailed
+        where the address is taken or the engine can't start.
+    """
+    signal.signal(signal.SIGTERM, _end)
+    bundle = open_bundle(find_bundle(config.bundle, config.state))
+    with _listen(config.http_host, config.http_port) as listener:
+        hopeless = threading.Event()
+
+        def give_up() -> None:
+            hopeless.set()
+            server.should_exit = True
+
+        service = Service(config, bundle, give_up)
+        server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning", access_log=False, lifespan="off"))
+        service.start()
+        try:
+            on_listening()
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            service.stop()
+        if hopeless.is_set():
+            raise ServiceFailed("the engine can't start; its reason stands above")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ServiceFailed(f"can't listen on {host}:{port}: {error.strerror}") from error

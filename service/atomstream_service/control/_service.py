@@ -1,0 +1,114 @@
+"""What the control plane's routes work with: engine, members, journal, put together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from atomstream_models.bundle import Bundle
+
+from ..config import Config
+from ..engine import EngineSpec
+from ..members import MemberState
+from ..transport import Reply
+from ._members import Members
+from ._store import Store
+from ._supervisor import EngineState, Supervisor
+
+log = logging.getLogger(__name__)
+
+_CHANGE_TIMEOUT_S = 30.0
+
+
+class Service:
+    """The control plane without its HTTP.
+
+    bundle : the ensemble, opened and checked
+    on_hopeless : called when the engine can't start at all
+    """
+
+    def __init__(self, config: Config, bundle: Bundle, on_hopeless: Callable[[], None]) -> None:
+        self.config = config
+        self.bundle = bundle
+        self.store = Store(config.state)
+        self.members = Members(bundle.sha256, bundle.card.member_ids, self.store, config.min_active, self._set_members)
+        self.supervisor = Supervisor(
+            self._spec,
+            watchdog_s=config.watchdog_s,
+            on_ready=lambda status: self.members.reconcile(status["ensemble"]["generation"]),
+            on_status=self._on_status,
+            on_hopeless=on_hopeless,
+        )
+
+    def start(self) -> None:
+        self.supervisor.start()
+
+    def stop(self) -> None:
+        self.supervisor.stop()
+        self.store.close()
+
+    def call(self, operation: str, arguments: Mapping[str, Any], buffers: tuple[Any, ...] = (), timeout_s: float = 10.0) -> Reply:
+        """Send a command to the engine; raises EngineUnavailable, CommandRefused."""
+        return self.supervisor.commands.call(operation, arguments, buffers, timeout_s)
+
+    def status(self) -> dict[str, Any]:
+        """The answer of `GET /v1/status`; complete whatever the engine does."""
+        supervisor, wish = self.supervisor, self.members.wish
+        seen = dict(supervisor.status)
+        if supervisor.state is EngineState.READY:
+            seen = dict(self.call("status", {}, timeout_s=2.0).body)
+        card = self.bundle.card
+        running = seen.get("members", {})
+        timing = seen.get("timing", {})
+        return {
+            "engine": {
+                "pid": supervisor.pid,
+                "state": supervisor.state,
+                "device": seen.get("device"),
+                "providers": seen.get("providers", []),
+                "runtime": seen.get("runtime"),
+                "restarts": supervisor.restarts,
+                "last_restart_s": supervisor.last_restart_s,
+            },
+            "ensemble": {
+                "name": card.name,
+                "version": card.version,
+                "sha256": self.bundle.sha256,
+                "generation": wish.generation,
+                "classes": list(card.classes),
+                "origin": card.origin,
+                "selected": wish.selected,
+            },
+            "members": {member: {"state": state, "latency_ms": running.get(member, {}).get("latency_ms")} for member, state in wish.states.items()},
+            "streams": seen.get("streams", {}),
+            "frames_per_s": timing.get("frames_per_s", 0.0),
+            "latency_ms": timing.get("latency_ms", {}),
+            "timing": timing,
+            "memory_bytes": seen.get("memory_bytes"),
+            "flags": seen.get("flags", []),
+        }
+
+    def not_ready(self) -> list[str]:
+        """Why frames are not being answered; empty when they are."""
+        state = self.supervisor.state
+        return [] if state is EngineState.READY else [f"the engine is {state}"]
+
+    def _spec(self, commands: str) -> EngineSpec:
+        wish = self.members.wish
+        return EngineSpec(
+            config=self.config,
+            commands=commands,
+            bundle=self.bundle.folder,
+            generation=wish.generation,
+            states={member: str(state) for member, state in wish.states.items()},
+            selected=wish.selected,
+        )
+
+    def _set_members(self, generation: int, states: Mapping[str, MemberState], why: Mapping[str, str]) -> None:
+        self.call("set_members", {"generation": generation, "states": dict(states), "why": dict(why)}, timeout_s=_CHANGE_TIMEOUT_S)
+
+    def _on_status(self, status: Mapping[str, Any]) -> None:
+        if status["failures"]:
+            log.error("members failed: %s", status["failures"])
+            self.members.mark_failed(status["failures"])

@@ -1,0 +1,75 @@
+"""A service in a process of its own, on free ports."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from atomstream_client import ControlClient
+
+from ..errors import AtomstreamError
+
+
+class LaunchFailed(AtomstreamError):
+    """The service did not become ready."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """Where a launched service is reached."""
+
+    frames: str
+    results: str
+    http: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.http}"
+
+    def control(self, actor: str | None = None) -> ControlClient:
+        return ControlClient(self.url, actor=actor)
+
+
+def free_endpoint() -> str:
+    """A loopback HOST:PORT that nothing listens on right now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def launched(state: Path, *, bundle: str = "graphene", config: str = "", environment: Mapping[str, str] | None = None, ready_s: float = 120.0) -> Iterator[Launched]:
+    """Run `atomstream serve` on free loopback ports until the context ends; ready when it begins.
+
+    config : more settings, as TOML
+
+    Raises
+    ------
+    LaunchFailed
+        when the service ends or is not ready in time.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    settings = state / "launched.toml"
+    settings.write_text(config, encoding="utf-8")
+    frames, results, http = f"tcp://{free_endpoint()}", f"tcp://{free_endpoint()}", free_endpoint()
+    command = [sys.executable, "-m", "atomstream_service", "serve", "--config", str(settings), "--state", str(state)]
+    command += ["--frames", frames, "--results", results, "--http", http, "--bundle", bundle]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    service = Launched(frames, results, http, process)
+    try:
+        control = service.control()
+        if not any(control.wait_ready(1.0) for _ in range(int(ready_s)) if process.poll() is None):
+            raise LaunchFailed(f"the service was not ready after {ready_s:g} s (exit code {process.poll()})")
+        yield service
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
