@@ -8,8 +8,9 @@ import urllib.request
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
-from atomstream_wire import ATOM_COLUMNS
 from numpy.typing import NDArray
+
+from atomstream_wire import ATOM_COLUMNS
 
 from ._errors import RequestFailed, ServiceUnreachable
 

@@ -1,11 +1,11 @@
 """The client's errors.
 
-    ClientError
-    +-- Closed              used after close()
-    +-- BadFrame            a frame that breaks the schema; nothing was sent
-    +-- BadMessage          something came that is not a result
-    +-- ServiceUnreachable  nothing answers at the address
-    +-- RequestFailed       the service refused; status, code and detail say why
+ClientError
++-- Closed              used after close()
++-- BadFrame            a frame that breaks the schema; nothing was sent
++-- BadMessage          something came that is not a result
++-- ServiceUnreachable  nothing answers at the address
++-- RequestFailed       the service refused; status, code and detail say why
 """
 
 
@@ -38,7 +38,7 @@ class RequestFailed(ClientError):
     """
 
     def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__("%d %s: %s" % (status, code, detail))  # noqa: UP031
+        super().__init__("%d %s: %s" % (status, code, detail))
         self.status = status
         self.code = code
         self.detail = detail

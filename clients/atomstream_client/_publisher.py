@@ -6,8 +6,9 @@ from typing import Any, Dict, Mapping, Optional, Type, Union
 
 import numpy as np
 import zmq
-from atomstream_wire import Frame, WireError, encode_frame
 from numpy.typing import NDArray
+
+from atomstream_wire import Frame, WireError, encode_frame
 
 from ._errors import BadFrame, Closed
 
@@ -42,7 +43,7 @@ class FramePublisher:
         self._listens = socket == "pub"
         # XPUB speaks to SUB sockets as PUB does, but knows its readers and says so where one is full.
         self._socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(zmq.XPUB if self._listens else zmq.PUSH)
-        self._socket.sndhwm = queue
+        self._socket.setsockopt(zmq.SNDHWM, queue)
         if self._listens:
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
             self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
@@ -130,8 +131,8 @@ class FramePublisher:
 
     def _has_reader(self) -> bool:
         if not self._listens:
-            return bool(self._socket.getsockopt(zmq.EVENTS) & zmq.POLLOUT)  # type: ignore[operator]
-        while self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+            return bool(self._socket.poll(0, zmq.POLLOUT))
+        while self._socket.poll(0, zmq.POLLIN):
             subscription = self._socket.recv()
-            self._readers += 1 if subscription[:1] == b"\x01" else -1
+            self._readers += 1 if subscription.startswith(b"\x01") else -1
         return self._readers > 0

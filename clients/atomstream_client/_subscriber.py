@@ -3,6 +3,7 @@ from types import TracebackType
 from typing import Dict, Iterator, Optional, Sequence, Tuple, Type
 
 import zmq
+
 from atomstream_wire import Atoms, Event, Maps, Result, WireError, decode_result
 
 from ._errors import BadMessage, Closed
@@ -39,8 +40,8 @@ class ResultSubscriber:
         self._skipped = 0
         self._closed = False
         self._socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.rcvhwm = queue
-        self._socket.linger = 0
+        self._socket.setsockopt(zmq.RCVHWM, queue)
+        self._socket.setsockopt(zmq.LINGER, 0)
         for kind in kinds:
             self._socket.subscribe("{}/{}".format(kind, "" if source is None or kind == "event" else source))
         self._socket.connect(endpoint)

@@ -5,6 +5,7 @@ import threading
 from typing import Callable, Iterable, Iterator, Tuple
 
 import zmq
+
 from atomstream_wire import Frame, Result, decode_frame, encode_result
 
 

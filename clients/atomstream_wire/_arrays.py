@@ -33,7 +33,7 @@ def shape_of(value: Any, where: str, ndim: Tuple[int, ...], max_elements: int) -
 
 def to_bytes(array: NDArray[Any]) -> memoryview:
     """The array's own memory; an array that is not C-contiguous is copied once."""
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def from_bytes(data: Any, dtype: "np.dtype[Any]", shape: Tuple[int, ...], where: str) -> NDArray[Any]:

@@ -14,8 +14,11 @@ FRAME_SCHEMA = "atomstream.frame.v1"
 MAX_PIXELS = 1 << 26
 
 _KNOWN = frozenset(
-    "schema session seq source channels pixel_size pixel_unit frame series complete valid_rows fov_nm center_nm"
-    " scan_rotation_rad subscan dwell_us t_end t_send beam user vendor".split()
+    (
+        *("schema", "session", "seq", "source", "channels", "pixel_size", "pixel_unit", "frame", "series"),
+        *("complete", "valid_rows", "fov_nm", "center_nm", "scan_rotation_rad", "subscan", "dwell_us"),
+        *("t_end", "t_send", "beam", "user", "vendor"),
+    )
 )
 
 

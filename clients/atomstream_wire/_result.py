@@ -1,9 +1,9 @@
 """Results out: `[topic, header, array 0, ...]`, a closed set of four kinds of message.
 
-    atoms/<source>   Atoms     every frame, small
-    maps/<source>    Maps      every frame, the mean and std maps
-    error/<source>   Failure   instead of both, where a frame can't be processed
-    event/<kind>     Event     member, ensemble, drift, engine
+atoms/<source>   Atoms     every frame, small
+maps/<source>    Maps      every frame, the mean and std maps
+error/<source>   Failure   instead of both, where a frame can't be processed
+event/<kind>     Event     member, ensemble, drift, engine
 """
 
 from dataclasses import dataclass, field

@@ -22,8 +22,8 @@ def robust(frame: NDArray[Any], *, low: float = 16.0, high: float = 84.0, clip: 
     """(frame - median) / half the spread between two percentiles, clipped.
 
     The median and the spread are those of noise and host lattice, so that a few bright impurities, a hot pixel
-    or a bright patch do not move them. Where the spread is tiny against the standard deviation (isolated atoms
-    on a silent background) a quarter of the latter stands in. A constant frame gives zeros.
+    or a bright patch do not move them. Where that spread is tiny (isolated atoms on a silent background) a quarter
+    of the standard deviation stands in, taken without the outermost half percent. A constant frame gives zeros.
 
     frame : ndarray, shape (rows, columns), any real unit, finite
     low, high : percentiles between which the spread is taken
@@ -33,15 +33,15 @@ def robust(frame: NDArray[Any], *, low: float = 16.0, high: float = 84.0, clip: 
     work = _working_dtype(frame)
     sample = frame[::step, ::step].ravel().astype(work)
     last = len(sample) - 1
-    kth = [round(last * q / 100) for q in (low, 50.0, high)]
+    kth = [round(last * q / 100) for q in (0.5, low, 50.0, high, 99.5)]
     ordered = np.partition(sample, sorted(set(kth)))
-    bottom, middle, top = (float(ordered[k]) for k in kth)
-    scale = max((top - bottom) / 2, 0.25 * float(sample.std()))
+    least, bottom, middle, top, most = (float(ordered[k]) for k in kth)
+    scale = max((top - bottom) / 2, 0.25 * float(ordered[(ordered >= least) & (ordered <= most)].std()))
     if scale <= 0 or not np.isfinite(scale):
         return np.zeros(frame.shape, np.float32)
-    out = frame.astype(work)
-    out -= work(middle)
-    out *= work(1 / scale)
+    out: NDArray[Any] = frame.astype(work)
+    np.subtract(out, work(middle), out=out)
+    np.multiply(out, work(1 / scale), out=out)
     np.clip(out, clip[0], clip[1], out=out)
     return out.astype(np.float32, copy=False)
 

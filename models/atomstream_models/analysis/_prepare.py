@@ -103,7 +103,7 @@ def prepare(
         return Prepared(None, grid, ("blank", *flags), missing)
     normalize = normalizer(card.normalization.name, card.normalization.parameters)
     if missing.any():
-        image = np.zeros(frame.shape, np.float32)
+        image: NDArray[Any] = np.zeros(frame.shape, np.float32)
         image[~missing] = normalize(frame[~missing])
     else:
         image = normalize(frame)
@@ -170,4 +170,4 @@ def _saturated(frame: NDArray[Any]) -> bool:
     if frame.dtype.kind not in "iu":
         return False
     top = int(frame.max())
-    return top + 1 in {1 << bits for bits in _FULL_SCALE_BITS} and np.count_nonzero(frame == top) > _SATURATED_SHARE * frame.size
+    return top + 1 in {1 << bits for bits in _FULL_SCALE_BITS} and bool(np.count_nonzero(frame == top) > _SATURATED_SHARE * frame.size)

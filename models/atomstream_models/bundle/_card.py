@@ -94,6 +94,11 @@ class Card(_Part):
     golden: tuple[GoldenEntry, ...] = ()
 
     @property
+    def files(self) -> tuple[MemberEntry | GoldenEntry, ...]:
+        """Every file that the card names."""
+        return (*self.members, *self.golden)
+
+    @property
     def channels(self) -> int:
         """Channels of a member's output."""
         return len(self.classes) + (self.background is not None)
@@ -115,7 +120,7 @@ class Card(_Part):
             raise ValueError(f"pixel_size_nm = {list(self.pixel_size_nm)} is not a range from low to high")
         _unique("member id", self.member_ids)
         _unique("class", self.classes)
-        _unique("file", [entry.file for entry in (*self.members, *self.golden)])
+        _unique("file", [entry.file for entry in self.files])
         return self
 
 

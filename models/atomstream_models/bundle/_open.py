@@ -46,7 +46,7 @@ def open_bundle(folder: Path, limits: Limits = LIMITS) -> Bundle:
         raise BundleError("card", f"{folder} has no card.json")
     data = card_file.read_bytes()
     card = parse_card(data)
-    for entry in (*card.members, *card.golden):
+    for entry in card.files:
         _check_file(folder, entry.file, entry.sha256, limits)
     for member in card.members:
         check_member(folder / member.file, card)

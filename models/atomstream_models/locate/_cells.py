@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_REACH = 1.35
+_REACH = 1.5
 """How far an atom's cell reaches from its top, in atom radii."""
 
 

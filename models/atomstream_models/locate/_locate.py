@@ -27,8 +27,8 @@ def locate(
     """The atoms in an ensemble's mean map, with what each member makes of them.
 
     An atom is a local maximum of the summed class probabilities above `threshold`; touching atoms share their
-    pixels out to the nearest maximum. Its position is the probability-weighted centroid of its pixels above
-    threshold, its class the one with the most probability there.
+    pixels out to the nearest maximum. Its position is the centroid of its pixels above threshold, weighted by how far
+    their probability exceeds it; its class is the one with the most probability there.
 
     mean : ndarray, shape (classes, rows, columns), mean probability of each atom class
     std : the same shape, or None where it is unknown
@@ -48,7 +48,7 @@ def locate(
     cells = cells_around(peaks, radius_px, (mean.shape[1], mean.shape[2]))
     values = foreground.reshape(-1)[cells.pixels]
     above = np.where(values > threshold, values, np.float32(0))
-    y, x, _ = cells.centroids(above)
+    y, x, _ = cells.centroids(_excess(values, threshold))
     classes = _classes(mean, cells, above)
 
     atoms = np.empty((len(peaks), len(COLUMNS)), np.float32)
@@ -60,6 +60,11 @@ def locate(
     atoms[:, 8] = cells.sums((above > 0).astype(np.float32))
     atoms[:, 9] = np.arange(len(peaks))
     return atoms
+
+
+def _excess(values: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Probability above threshold: as a weight it fades out at an atom's edge, so that no pixel enters with a jump."""
+    return np.maximum(values - np.float32(threshold), np.float32(0))
 
 
 def _foreground(maps: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,7 +80,8 @@ def _classes(mean: NDArray[np.float32], cells: Cells, above: NDArray[np.float32]
     if mean.shape[0] == 1:
         return np.zeros(len(cells.starts), np.int64)
     inside = np.where(above > 0, mean.reshape(mean.shape[0], -1)[:, cells.pixels], np.float32(0))
-    return np.argmax(cells.sums(inside), axis=0)
+    likeliest: NDArray[np.int64] = np.argmax(cells.sums(inside), axis=0)
+    return likeliest
 
 
 def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float) -> NDArray[np.float32]:
@@ -90,8 +96,7 @@ def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: floa
         own = _own_foreground(maps, cells)
         top = cells.maxima(np.where(cells.near, own, np.float32(0)))
         seen[k] = (top > threshold) & (top >= cells.maxima(own))
-        own[own <= threshold] = 0
-        ys[k], xs[k], _ = cells.centroids(own)
+        ys[k], xs[k], _ = cells.centroids(_excess(own, threshold))
     votes = seen.sum(axis=0)
     out = np.empty((atoms, 3), np.float32)
     out[:, 0] = votes

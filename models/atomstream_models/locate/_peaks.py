@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,8 @@ def find_peaks(foreground: NDArray[np.float32], threshold: float) -> tuple[NDArr
     smooth = cv2.GaussianBlur(foreground, (5, 5), _SMOOTHING_PX, borderType=cv2.BORDER_REFLECT)
     ripples = np.flatnonzero((smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & mask)
     depth = cv2.distanceTransform(cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
-    depths = depth[1:-1, 1:-1].reshape(-1)[ripples]
+    # The top of a flat atom may be found a pixel off its middle, where the depth is greatest.
+    depths = cv2.dilate(depth, np.ones((3, 3), np.uint8))[1:-1, 1:-1].reshape(-1)[ripples]
     radius = float(np.median(depths)) if len(depths) else 1.0
     reach = max(1, round(_SEPARATION * radius))
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
@@ -37,11 +40,12 @@ def find_peaks(foreground: NDArray[np.float32], threshold: float) -> tuple[NDArr
     return _drop_ties(peaks, level[peaks], window, foreground.shape), max(radius, 1.0)
 
 
-def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[np.float32], window: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[Any], window: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.int64]:
     """One top of each group that shares a window at exactly the same level: the last in reading order."""
     if len(np.unique(levels)) == len(levels):
         return peaks
     order = np.zeros(shape, np.float64)
     order.reshape(-1)[peaks] = np.arange(1, len(peaks) + 1)
     last = cv2.dilate(order, window).reshape(-1)[peaks]
-    return peaks[last == np.arange(1, len(peaks) + 1)]
+    kept: NDArray[np.int64] = peaks[last == np.arange(1, len(peaks) + 1)]
+    return kept

@@ -59,8 +59,10 @@ def processors() -> int:
 
 
 def providers_to_try(device: Device) -> list[Any]:
-    """Providers for a new session, best first."""
+    """Providers for a new session, best first; empty where CUDA is asked for and the installed runtime has none."""
     built_in = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if device == "cuda" and not built_in:
+        return []
     if device == "cuda" or (device == "auto" and built_in and _cuda_devices()):
         onnxruntime.preload_dlls()
         return [_CUDA, "CPUExecutionProvider"]

@@ -109,6 +109,8 @@ def load_ensemble(bundle: Bundle, device: Device = "auto", threads: int | None =
         naming the member that can't be loaded, or saying that CUDA can't be had.
     """
     providers = providers_to_try(device)
+    if not providers:
+        raise LoadError("device cuda was asked for, but the installed onnxruntime is built without CUDA; install onnxruntime-gpu instead")
     sessions = {member.id: _session(bundle.member_path(member.id), providers) for member in bundle.card.members}
     active = tuple(next(iter(sessions.values())).get_providers())
     if device == "cuda" and "CUDAExecutionProvider" not in active:

@@ -43,7 +43,9 @@ class Noise:
     readout: float = 0.0
 
 
-def render_atoms(positions_px: NDArray[np.float64], brightness: NDArray[np.float64], sigma_px: tuple[float, float], shape: tuple[int, int]) -> NDArray[np.float64]:
+def render_atoms(
+    positions_px: NDArray[np.float64], brightness: NDArray[np.float64], sigma_px: tuple[float, float], shape: tuple[int, int]
+) -> NDArray[np.float64]:
     """Sum of two-dimensional Gaussians, shape `shape`, peak = brightness.
 
     A Gaussian is separable, so the whole sum is one matrix product.

@@ -92,4 +92,5 @@ class SimulatedMicroscope:
 def labelled(frame: MicroscopeFrame) -> NDArray[np.bool_]:
     """Which atoms of a frame a finder must find: labelled ones whose centre lies inside the frame."""
     inside = np.all((frame.atoms_yx >= -0.5) & (frame.atoms_yx < np.array(frame.image.shape) - 0.5), axis=1)
-    return inside & (frame.kinds >= HOST)
+    found: NDArray[np.bool_] = inside & (frame.kinds >= HOST)
+    return found

@@ -22,9 +22,9 @@ class FirstEnsemble:
 
     members: int = 8
     filters: int = 16
-    patches: int = 3000
+    patches: int = 3500
     patch_px: int = 160
-    steps: int = 1100
+    steps: int = 1200
     batch: int = 16
     rate: float = 4e-3
     pixel_size_nm: tuple[float, float] = (0.0075, 0.016)

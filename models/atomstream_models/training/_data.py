@@ -76,7 +76,7 @@ def _augment(pool: PatchPool, k: int, rng: np.random.Generator) -> tuple[NDArray
 
 def _expose_noisily(image: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Poisson-like plus readout noise of a random strength; sometimes smeared along the fast scan direction."""
-    noise = DEEPEST_NOISE ** -1 * (0.04 * DEEPEST_NOISE) ** rng.random()
+    noise = DEEPEST_NOISE**-1 * (0.04 * DEEPEST_NOISE) ** rng.random()
     shot = rng.random()
     level = np.maximum(image, 0) / max(float(image.mean()), 1e-6)
     spread = noise * np.sqrt(shot * level + (1 - shot))

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     report = runtime_report()
-    packages = {name: found for name in _PACKAGES if (found := _version(name)) is not None}
+    packages = {name: number for name in _PACKAGES if (number := _version(name)) is not None}
     found: dict[str, Any] = {"packages": packages, **report.as_json(), "warnings": _warnings(packages)}
     state = Path(os.environ.get("ATOMSTREAM_STATE", "atomstream-state"))
     ensemble = load_ensemble(open_bundle(find_bundle(given.bundle, state)), given.device)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from atomstream_client import FramePublisher
 from numpy.typing import NDArray
 from rich.progress import track
+
+from atomstream_client import FramePublisher
 
 from ..errors import AtomstreamError
 from ._commands import Commands

@@ -34,12 +34,10 @@ def load_config(file: Path | None = None, environment: Mapping[str, str] | None 
         for a file that can't be read, an unknown key or a value out of range.
     """
     values = _from_file(file) if file else {}
-    for source in (_from_environment(environment or {}), {key: value for key, value in (flags or {}).items() if value is not None}):
-        endpoint = source.get("frames")
-        if isinstance(endpoint, str):
-            first, *others = values.get("frames") or [{}]
-            source = {**source, "frames": [{**first, "endpoint": endpoint}, *others]}
-        values.update(source)
+    for given in (_from_environment(environment or {}), {key: value for key, value in (flags or {}).items() if value is not None}):
+        endpoint = given.get("frames")
+        first, *others = values.get("frames") or [{}]
+        values |= {**given, "frames": [{**first, "endpoint": endpoint}, *others]} if isinstance(endpoint, str) else given
     try:
         return Config.model_validate(values)
     except ValidationError as error:

@@ -17,7 +17,8 @@ def grey(image: NDArray[Any]) -> NDArray[np.uint8]:
     """A frame stretched between its 0.5 and 99.8 percentiles, shape (rows, columns)."""
     low, high = np.percentile(image, (0.5, 99.8))
     span = max(float(high) - float(low), 1e-12)
-    return np.clip((image.astype(np.float64) - low) * (255 / span), 0, 255).astype(np.uint8)
+    stretched: NDArray[np.float64] = np.clip((image.astype(np.float64) - low) * (255 / span), 0, 255)
+    return stretched.astype(np.uint8)
 
 
 def coloured(maps: NDArray[np.float32], top: float) -> NDArray[np.uint8]:

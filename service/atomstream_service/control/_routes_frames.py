@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Annotated, Any
 
 import numpy as np
-from atomstream_wire import ATOM_COLUMNS
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
+
+from atomstream_wire import ATOM_COLUMNS
 
 from ..transport import Reply
 from ._images import draw, layers_for
@@ -20,7 +22,9 @@ from ._uploads import read_frame
 _ANSWER_TIMEOUT_S = 60.0
 _ROOM_FOR_HEADERS = 1 << 20
 
-LayerName = Annotated[str, Query(pattern=r"^(frame|mean|std|atoms|member:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$", description="frame, mean, std, atoms or member:ID")]
+LayerName = Annotated[
+    str, Query(pattern=r"^(frame|mean|std|atoms|member:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$", description="frame, mean, std, atoms or member:ID")
+]
 
 
 def frame_routes(service: Service) -> APIRouter:
@@ -91,7 +95,7 @@ def _json_answer(reply: Reply) -> dict[str, Any]:
     """The report, the atoms as rows (NaN as null) and, where they were asked for, maps as base64 of their bytes."""
     arrays = _arrays(reply)
     atoms = arrays.pop("atoms")
-    rows = [[None if value != value else value for value in row] for row in atoms.tolist()]
+    rows = [[value if math.isfinite(value) else None for value in row] for row in atoms.tolist()]
     answer = {**reply.body["report"], "columns": list(ATOM_COLUMNS), "atoms": rows}
     if arrays:
         answer["maps"] = {

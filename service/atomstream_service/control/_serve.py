@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+
 from atomstream_models.bundle import open_bundle
 
 from ..config import Config

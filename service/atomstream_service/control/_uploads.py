@@ -10,9 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import tifffile
-from atomstream_wire import DTYPES
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from atomstream_wire import DTYPES
 
 from ._refusal import RequestRefused
 
@@ -83,11 +84,12 @@ def _npy(data: bytes, max_pixels: int) -> NDArray[Any]:
 def _npz(data: bytes, max_pixels: int) -> UploadedFrame:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist() if entry.filename.endswith(".npy")}
-        name = next((key for key in ("image", "frame") if key in entries), None) or (next(iter(entries)) if len(entries) == 1 else None)
-        if name is None:
+        known: list[str] = [key for key in ("image", "frame") if key in entries]
+        named = known or (list(entries) if len(entries) == 1 else [])
+        if not named:
             raise RequestRefused(422, "not_one_frame", f"the file holds {', '.join(entries) or 'no array'}; name the frame 'image'")
-        _check_size(entries[name].file_size // 8, max_pixels)
-        image = _npy(archive.read(entries[name]), max_pixels)
+        _check_size(entries[named[0]].file_size // 8, max_pixels)
+        image = _npy(archive.read(entries[named[0]]), max_pixels)
         size = entries.get("pixel_size_nm")
         pixel_size = float(_npy(archive.read(size), 1)) if size is not None and size.file_size < 4096 else None
     return UploadedFrame(image, pixel_size if pixel_size is not None and pixel_size > 0 else None)

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_models.metrics import score
 from atomstream_models.simulation import MicroscopeFrame, SimulatedMicroscope, labelled
-from rich.console import Console
 
 from ..errors import AtomstreamError
 from ._launch import Launched, launched

@@ -43,7 +43,9 @@ def free_endpoint() -> str:
 
 
 @contextlib.contextmanager
-def launched(state: Path, *, bundle: str = "graphene", config: str = "", environment: Mapping[str, str] | None = None, ready_s: float = 120.0) -> Iterator[Launched]:
+def launched(
+    state: Path, *, bundle: str = "graphene", config: str = "", environment: Mapping[str, str] | None = None, ready_s: float = 120.0
+) -> Iterator[Launched]:
     """Run `atomstream serve` on free loopback ports until the context ends; ready when it begins.
 
     config : more settings, as TOML

@@ -1,8 +1,8 @@
 """The engine process: frames in, atoms and maps out, on threads that never wait for each other's readers.
 
-    receiving (one a socket) -> intake -> inference -> finishing -> publishing
-                                  ^
-                               commands
+receiving (one a socket) -> intake -> inference -> finishing -> publishing
+                              ^
+                           commands
 """
 
 from ._engine import Engine

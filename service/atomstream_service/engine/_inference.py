@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import numpy as np
+from numpy.typing import NDArray
+
 from atomstream_models.analysis import FrameRefused, Inferred, Prepared, infer, pixel_size_in_nm, prepare
 from atomstream_models.runtime import MemberFailed
 from atomstream_wire import Failure
-from numpy.typing import NDArray
 
 from ..config import Config
 from ..members import MemberState

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from atomstream_models.analysis import member_map
 from atomstream_models.runtime import runtime_report
 from atomstream_wire import Failure, Frame
-from numpy.typing import NDArray
 
 from ..members import MemberState
 from ..transport import CommandRefused, Reply

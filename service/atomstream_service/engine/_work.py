@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from atomstream_models.analysis import Answer, Inferred
 from atomstream_models.runtime import LoadedEnsemble
 from atomstream_wire import EnsembleState, Failure, Frame, FrameReport
-from numpy.typing import NDArray
 
 from ..members import MemberState
 

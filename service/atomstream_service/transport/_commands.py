@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -45,37 +46,31 @@ class CommandServer:
     def __init__(self, endpoint: str, handler: Handler, threads: int = 8) -> None:
         self._handler = handler
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._outside = self._context.socket(zmq.ROUTER)
-        self._outside.linger = 0
-        self._outside.bind(endpoint)
-        inside = self._context.socket(zmq.DEALER)
+        outside, inside = self._context.socket(zmq.ROUTER), self._context.socket(zmq.DEALER)
+        outside.bind(endpoint)
         inside.bind(_INSIDE)
-        self._workers = [threading.Thread(target=self._work, name=f"command-{k}", daemon=True) for k in range(threads)]
-        for worker in self._workers:
-            worker.start()
-        self._proxy = threading.Thread(target=self._forward, args=(inside,), name="commands", daemon=True)
-        self._proxy.start()
+        threading.Thread(target=self._forward, args=(outside, inside), name="commands", daemon=True).start()
+        for k in range(threads):
+            threading.Thread(target=self._work, name=f"command-{k}", daemon=True).start()
 
     def close(self) -> None:
-        self._context.destroy(linger=0)
-        for thread in (self._proxy, *self._workers):
-            thread.join(5)
+        """End all threads: each finds its context ended, and closes its own sockets."""
+        self._context.term()
 
-    def _forward(self, inside: zmq.Socket[bytes]) -> None:
-        try:
-            zmq.proxy(self._outside, inside)
-        except zmq.ZMQError:
-            return  # the context was closed
+    def _forward(self, outside: zmq.Socket[bytes], inside: zmq.Socket[bytes]) -> None:
+        with contextlib.suppress(zmq.ContextTerminated):
+            zmq.proxy(outside, inside)
+        outside.close(linger=0)
+        inside.close(linger=0)
 
     def _work(self) -> None:
         socket = self._context.socket(zmq.REP)
         socket.connect(_INSIDE)
-        try:
+        with contextlib.suppress(zmq.ContextTerminated):
             while True:
                 request, *buffers = socket.recv_multipart()
                 socket.send_multipart(self._answer(request, buffers), copy=False)
-        except zmq.ZMQError:
-            return  # the context was closed
+        socket.close(linger=0)
 
     def _answer(self, request: bytes, buffers: Sequence[Any]) -> Sequence[Any]:
         try:

@@ -23,7 +23,7 @@ class FrameSocket:
     def __init__(self, config: FramesEndpoint, patience_s: float = 5.0) -> None:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB if config.socket == "sub" else zmq.PULL)
         self._socket.set_hwm(_HIGH_WATER)
-        self._socket.linger = 0
+        self._socket.setsockopt(zmq.LINGER, 0)
         if config.socket == "sub":
             self._socket.subscribe(b"")
         if config.attach == "bind":

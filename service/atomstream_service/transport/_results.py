@@ -15,8 +15,8 @@ class ResultSocket:
 
     def __init__(self, endpoint: str, backlog: int, patience_s: float = 5.0) -> None:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
-        self._socket.sndhwm = backlog
-        self._socket.linger = 0
+        self._socket.setsockopt(zmq.SNDHWM, backlog)
+        self._socket.setsockopt(zmq.LINGER, 0)
         bind(self._socket, endpoint, patience_s)
 
     def send(self, parts: Sequence[Any]) -> None:

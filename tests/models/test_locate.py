@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from atomstream_models.combine import mean_std
+from atomstream_models.locate import COLUMNS, locate
+from atomstream_models.metrics import match
+from atomstream_models.simulation import soft_disks
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+Y, X, CLASS, P, P_STD, VOTES, SIGMA_Y, SIGMA_X, AREA, ID = range(len(COLUMNS))
+
+
+def _map(centres: list[tuple[float, float]], radius: float = 4.0, shape: tuple[int, int] = (64, 80)) -> NDArray[np.float32]:
+    return soft_disks(np.array(centres, float).reshape(-1, 2), radius, shape)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=20, unique_by=lambda cell: cell[:2]),
+    st.floats(2.0, 5.0),
+)
+def test_atoms_placed_at_random_come_back_within_a_tenth_of_a_pixel(cells: list[tuple[int, int, float, float]], radius: float) -> None:
+    true = np.array([(12 + 18 * row + dy, 12 + 18 * column + dx) for row, column, dy, dx in cells])
+    mean = _map([tuple(one) for one in true], radius, (100, 140))[None]
+    atoms = locate(mean, None, (), 0.5)
+    i, j = match(atoms[:, :2], true, 1.0)
+
+    assert len(atoms) == len(true) == len(i)
+    assert np.abs(atoms[i, :2] - true[j]).max() < 0.1
+
+
+def test_no_atoms_is_no_rows() -> None:
+    assert locate(np.zeros((2, 32, 48), np.float32), None, (), 0.5).shape == (0, 10)
+
+
+@pytest.mark.parametrize("gap", [1.5, 1.7, 2.0, 2.3])
+def test_touching_atoms_count_apart(gap: float) -> None:
+    true = [(30.0, 30.0), (30.0, 30.0 + gap * 4), (30.0 + gap * 4, 30.0)]
+    atoms = locate(_map(true)[None], None, (), 0.5)
+    i, _ = match(atoms[:, :2], np.array(true), 1.2)
+
+    assert len(atoms) == len(i) == 3
+
+
+def test_a_frame_full_of_touching_atoms_is_counted_right() -> None:
+    true = [(8.0 + 7.0 * i, 8.0 + 7.0 * j) for i in range(8) for j in range(10)]
+    atoms = locate(_map(true)[None], None, (), 0.5)
+    i, _ = match(atoms[:, :2], np.array(true), 1.0)
+
+    assert len(atoms) == len(i) == 80
+
+
+def test_a_broad_atom_with_ripples_is_one() -> None:
+    rng = np.random.default_rng(0)
+    mean = np.clip(_map([(30, 30), (30, 60)], 8.0) + rng.normal(0, 0.03, (64, 80)), 0, 1).astype(np.float32)[None]
+
+    assert len(locate(mean, None, (), 0.5)) == 2
+
+
+def test_a_flat_top_is_one_atom() -> None:
+    mean = np.zeros((1, 40, 40), np.float32)
+    mean[0, 10:17, 20:27] = 1.0
+    atoms = locate(mean, None, (), 0.5)
+
+    assert len(atoms) == 1
+    np.testing.assert_allclose(atoms[0, [Y, X]], [13, 23], atol=0.5)
+
+
+def test_an_atom_cut_by_the_border_is_found() -> None:
+    atoms = locate(_map([(0.5, 40.0), (63.0, 79.0)])[None], None, (), 0.5)
+
+    assert len(atoms) == 2
+
+
+def test_the_class_is_the_one_with_the_most_probability() -> None:
+    host, impurity = _map([(20, 20)]), _map([(20, 31), (50, 60)])
+    atoms = locate(np.stack([np.minimum(host, 1 - impurity), impurity]), None, (), 0.5)
+
+    assert atoms[np.argsort(atoms[:, X]), CLASS].tolist() == [0, 1, 1]
+
+
+def test_p_and_p_std_are_those_at_the_centre() -> None:
+    members = [0.8 * _map([(20, 20)])[None], 1.0 * _map([(20, 20)])[None]]
+    mean, std = mean_std(members)
+    atoms = locate(mean, std, members, 0.5)
+
+    np.testing.assert_allclose(atoms[0, [P, P_STD]], [mean[0, 20, 20], mean[0, 20, 20] / 9], rtol=1e-3)
+
+
+def test_p_std_is_nan_where_std_is_unknown() -> None:
+    one = _map([(20, 20)])[None]
+    atoms = locate(one, None, [one], 0.5)
+
+    assert np.isnan(atoms[0, [P_STD, SIGMA_Y, SIGMA_X]]).all()
+    assert atoms[0, VOTES] == 1
+
+
+def test_votes_count_the_members_that_see_the_atom_themselves() -> None:
+    both, first = _map([(20, 20), (20, 60)])[None], _map([(20, 20)])[None]
+    members = [both, both, first]
+    mean, std = mean_std(members)
+    atoms = locate(mean, std, members, 0.5)
+    atoms = atoms[np.argsort(atoms[:, X])]
+
+    assert atoms[:, VOTES].tolist() == [3, 2]
+
+
+def test_an_even_fog_is_no_vote() -> None:
+    clear, fog = _map([(20, 20)])[None], np.full((1, 64, 80), 0.6, np.float32) - 0.05 * _map([(20, 20)])[None]
+    members = [clear, clear, fog]
+    mean, std = mean_std(members)
+
+    assert locate(mean, std, members, 0.65)[0, VOTES] == 2
+
+
+def test_sigma_is_the_spread_of_the_members_own_centroids() -> None:
+    shifts = (-0.6, 0.0, 0.6)
+    members = [_map([(20 + shift, 40 - 2 * shift)])[None] for shift in shifts]
+    mean, std = mean_std(members)
+    atoms = locate(mean, std, members, 0.5)
+
+    np.testing.assert_allclose(atoms[0, [SIGMA_Y, SIGMA_X]], [np.std(shifts), 2 * np.std(shifts)], rtol=0.1)
+
+
+def test_ids_run_from_zero_and_areas_are_in_pixels() -> None:
+    atoms = locate(_map([(20, 20), (40, 60)], 4.0)[None], None, (), 0.5)
+
+    assert atoms[:, ID].tolist() == [0, 1]
+    np.testing.assert_allclose(atoms[:, AREA], np.pi * 16, rtol=0.15)
