@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from atomstream_models.bundle import Bundle, GoldenFrame, MemberSource, open_bundle, write_bundle
-from atomstream_service.demo import Launched, launched
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from atomstream_models.bundle import Bundle, GoldenFrame, MemberSource, open_bundle, write_bundle
+from atomstream_service.demo import Launched, launched
 
 ROOT = Path(__file__).parents[1]
 REAL_FRAMES = ROOT.parent / "shared" / "data"
@@ -17,12 +18,16 @@ REAL_FRAMES = ROOT.parent / "shared" / "data"
 real_frames = pytest.mark.skipif(not REAL_FRAMES.is_dir(), reason="the folder of real frames is not here")
 
 
-def write_member(path: Path, weight: float, bias: float, classes: int = 1) -> Path:
-    """A member that is one 1x1 convolution and a sigmoid: probability = sigmoid(weight * frame + bias) in every class."""
+def write_member(path: Path, weight: float, bias: float, classes: int = 1, root: bool = False) -> Path:
+    """A member that is one 1x1 convolution and a sigmoid: probability = sigmoid(weight * frame + bias) in every class.
+
+    root : take the square root before the sigmoid, which fails (NaN) wherever it is of something negative
+    """
     weights = numpy_helper.from_array(np.full((classes, 1, 1, 1), weight, np.float32), "w")
     biases = numpy_helper.from_array(np.full((classes,), bias, np.float32), "b")
+    last = helper.make_node("Sqrt" if root else "Identity", ["linear"], ["logit"])
     graph = helper.make_graph(
-        [helper.make_node("Conv", ["frame", "w", "b"], ["logit"]), helper.make_node("Sigmoid", ["logit"], ["probability"])],
+        [helper.make_node("Conv", ["frame", "w", "b"], ["linear"]), last, helper.make_node("Sigmoid", ["logit"], ["probability"])],
         "member",
         [helper.make_tensor_value_info("frame", TensorProto.FLOAT, ["n", 1, "h", "w_"])],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", classes, "h", "w_"])],
@@ -50,10 +55,14 @@ def about(**changes: object) -> dict[str, object]:
     }
 
 
-def make_plain_bundle(folder: Path, biases: tuple[float, ...] = (-1.0, -1.0), **changes: object) -> Bundle:
-    """A bundle of tiny members that see an atom wherever the frame exceeds about 1; members differ in their bias."""
+def make_plain_bundle(folder: Path, biases: tuple[float, ...] = (-1.0, -1.0), fragile: int | None = None, **changes: object) -> Bundle:
+    """A bundle of tiny members that see an atom wherever the frame exceeds about 1; members differ in their bias.
+
+    fragile : number of a member that fails on frames with something far below zero
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    members = [MemberSource(f"m{k:02d}", write_member(folder / f"raw{k}.onnx", 2.0, bias)) for k, bias in enumerate(biases)]
+    files = [write_member(folder / f"raw{k}.onnx", 2.0, bias, root=k == fragile) for k, bias in enumerate(biases)]
+    members = [MemberSource(f"m{k:02d}", file) for k, file in enumerate(files)]
     write_bundle(folder / "bundle", about(**changes), members)
     return open_bundle(folder / "bundle")
 

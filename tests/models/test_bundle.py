@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from conftest import about, dots, golden_of, make_plain_bundle, write_member
+from onnx import TensorProto, helper
+
 from atomstream_models.bundle import Bundle, BundleError, Limits, load_golden, open_bundle, pack, save_golden, unpack, write_bundle
 from atomstream_models.bundle import MemberSource as Member
 from atomstream_models.runtime import accept, load_ensemble
-from conftest import about, dots, golden_of, make_plain_bundle, write_member
-from onnx import TensorProto, helper
 
 
 def _damage_card(**changes: object) -> Callable[[Path], None]:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from atomstream_models.combine import mean_std
 from atomstream_models.locate import COLUMNS, locate
 from atomstream_models.metrics import match
 from atomstream_models.simulation import soft_disks
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 Y, X, CLASS, P, P_STD, VOTES, SIGMA_Y, SIGMA_X, AREA, ID = range(len(COLUMNS))
 
@@ -66,6 +67,10 @@ def test_a_flat_top_is_one_atom() -> None:
 
     assert len(atoms) == 1
     np.testing.assert_allclose(atoms[0, [Y, X]], [13, 23], atol=0.5)
+
+
+def test_a_frame_that_is_above_threshold_everywhere_is_no_crash() -> None:
+    assert locate(np.full((1, 40, 56), 0.9, np.float32), None, (), 0.5).shape[1] == 10
 
 
 def test_an_atom_cut_by_the_border_is_found() -> None:

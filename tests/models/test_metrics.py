@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from atomstream_models.metrics import match, score
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
+
+from atomstream_models.metrics import match, score
 
 _points = hnp.arrays(np.float64, st.tuples(st.integers(0, 8), st.just(2)), elements=st.integers(0, 12).map(lambda n: n / 2))
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import dots, make_plain_bundle
+
 from atomstream_models.analysis import FrameRefused, finish, infer, pixel_size_in_nm, prepare
 from atomstream_models.bundle import Card
 from atomstream_models.runtime import load_ensemble
-from conftest import dots, make_plain_bundle
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,9 @@ def test_huge_but_finite_values_are_no_reason_to_refuse(card: Card) -> None:
     assert prepare(frame, None, card).tensor is not None
 
 
-@pytest.mark.parametrize(("shape", "size", "code"), [((7, 64), 0.015, "too_small"), ((64, 64), 1e-4, "scale_out_of_reach"), ((64, 64), 1e4, "scale_out_of_reach")])
+@pytest.mark.parametrize(
+    ("shape", "size", "code"), [((7, 64), 0.015, "too_small"), ((64, 64), 1e-4, "scale_out_of_reach"), ((64, 64), 1e4, "scale_out_of_reach")]
+)
 def test_what_can_not_be_processed_is_refused(card: Card, shape: tuple[int, int], size: float, code: str) -> None:
     with pytest.raises(FrameRefused) as refusal:
         prepare(dots(shape, [(4, 4)]), (size, size), card)

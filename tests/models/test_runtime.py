@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_plain_bundle
+
 from atomstream_models.bundle import Bundle
 from atomstream_models.runtime import LoadError, MemberFailed, load_ensemble, runtime_report
-from conftest import make_plain_bundle
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from atomstream_wire import DTYPES, FRAME_SCHEMA, Frame, WireError, decode_frame, encode_frame
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from atomstream_wire import DTYPES, FRAME_SCHEMA, Frame, WireError, decode_frame, encode_frame
 
 _text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
 _number = st.floats(allow_nan=False, allow_infinity=False, width=32)

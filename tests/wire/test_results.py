@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from atomstream_wire import ATOM_COLUMNS, Atoms, EnsembleState, Event, Failure, FrameReport, Maps, Result, WireError, decode_result, encode_result
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from atomstream_wire import ATOM_COLUMNS, Atoms, EnsembleState, Event, Failure, FrameReport, Maps, Result, WireError, decode_result, encode_result
 
 _text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
 _number = st.floats(allow_nan=False, allow_infinity=False)

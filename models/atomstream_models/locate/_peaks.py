@@ -31,7 +31,8 @@ def find_peaks(foreground: NDArray[np.float32], threshold: float) -> tuple[NDArr
     depth = cv2.distanceTransform(cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
     # The top of a flat atom may be found a pixel off its middle, where the depth is greatest.
     depths = cv2.dilate(depth, np.ones((3, 3), np.uint8))[1:-1, 1:-1].reshape(-1)[ripples]
-    radius = float(np.median(depths)) if len(depths) else 1.0
+    # Where everything is above threshold there is no edge to measure from, and the depth is infinite.
+    radius = float(np.median(np.minimum(depths, min(foreground.shape) / 2))) if len(depths) else 1.0
     reach = max(1, round(_SEPARATION * radius))
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     level = smooth.reshape(-1)

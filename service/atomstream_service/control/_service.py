@@ -11,7 +11,7 @@ from atomstream_models.bundle import Bundle
 from ..config import Config
 from ..engine import EngineSpec
 from ..members import MemberState
-from ..transport import Reply
+from ..transport import EngineUnavailable, Reply
 from ._members import Members
 from ._store import Store
 from ._supervisor import EngineState, Supervisor
@@ -55,16 +55,14 @@ class Service:
     def status(self) -> dict[str, Any]:
         """The answer of `GET /v1/status`; complete whatever the engine does."""
         supervisor, wish = self.supervisor, self.members.wish
-        seen = dict(supervisor.status)
-        if supervisor.state is EngineState.READY:
-            seen = dict(self.call("status", {}, timeout_s=2.0).body)
+        seen, state = self._seen()
         card = self.bundle.card
         running = seen.get("members", {})
         timing = seen.get("timing", {})
         return {
             "engine": {
                 "pid": supervisor.pid,
-                "state": supervisor.state,
+                "state": state,
                 "device": seen.get("device"),
                 "providers": seen.get("providers", []),
                 "runtime": seen.get("runtime"),
@@ -88,6 +86,16 @@ class Service:
             "memory_bytes": seen.get("memory_bytes"),
             "flags": seen.get("flags", []),
         }
+
+    def _seen(self) -> tuple[Mapping[str, Any], EngineState]:
+        """The engine's own status and state; the last ones known where it does not answer."""
+        supervisor = self.supervisor
+        if supervisor.state is not EngineState.READY:
+            return supervisor.status, supervisor.state
+        try:
+            return self.call("status", {}, timeout_s=2.0).body, EngineState.READY
+        except EngineUnavailable:
+            return supervisor.status, EngineState.UNRESPONSIVE
 
     def not_ready(self) -> list[str]:
         """Why frames are not being answered; empty when they are."""

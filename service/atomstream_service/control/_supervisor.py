@@ -31,6 +31,8 @@ class EngineState(StrEnum):
     READY = "ready"
     RESTARTING = "restarting"
     """It died and is being started again."""
+    UNRESPONSIVE = "unresponsive"
+    """It has just died, or hangs; the supervisor will see to it."""
     STOPPED = "stopped"
 
 
@@ -76,8 +78,8 @@ class Supervisor:
         """End the engine: first by closing its standard input, then by force."""
         self._stop.set()
         process = self._process
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
+        if process is not None:
+            _close_input(process)
             try:
                 process.wait(15)
             except subprocess.TimeoutExpired:
@@ -100,6 +102,7 @@ class Supervisor:
                     log.warning("engine is back after %.2f s", self.last_restart_s)
                 self._watch(process)
             process.wait()
+            _close_input(process)
             died_at = time.monotonic()
             self.pid = None
             if self._stop.is_set():
@@ -116,14 +119,15 @@ class Supervisor:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self._starts += 1
-        self.commands = CommandClient(self._endpoint())
         spec = Path(self._folder.name) / f"spec-{self._starts}.json"
         spec.write_text(self._make_spec(self._endpoint()).model_dump_json(), encoding="utf-8")
-        self._process = subprocess.Popen([sys.executable, "-m", "atomstream_service.engine", str(spec)], stdin=subprocess.PIPE)
-        self.pid = self._process.pid
-        if self._stop.is_set() and self._process.stdin is not None:
-            self._process.stdin.close()  # `stop` came between the check and the start
-        return self._process
+        process = subprocess.Popen([sys.executable, "-m", "atomstream_service.engine", str(spec)], stdin=subprocess.PIPE)
+        self._process = process
+        self.commands = CommandClient(self._endpoint(), lambda: process.poll() is None)
+        self.pid = process.pid
+        if self._stop.is_set():
+            _close_input(process)  # `stop` came between the check and the start
+        return process
 
     def _wait_ready(self, process: subprocess.Popen[bytes]) -> bool:
         while process.poll() is None and not self._stop.is_set():
@@ -155,3 +159,8 @@ class Supervisor:
                     return
                 continue
             self._on_status(self.status)
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

@@ -5,8 +5,10 @@ It ends when its standard input does, so that it never outlives the control plan
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from atomstream_models.bundle import BundleError
@@ -21,6 +23,16 @@ CANNOT_START = 3
 """Exit code where starting again can't help before something is changed."""
 
 
+BUG = 70
+"""Exit code after an exception that no thread answered."""
+
+
+def _end_on_bug(uncaught: threading.ExceptHookArgs) -> None:
+    """A dead thread would let frames pile up in silence; a dead process is started again."""
+    threading.__excepthook__(uncaught)
+    os._exit(BUG)
+
+
 def main() -> int:
     # An interrupt at the terminal reaches the whole group; the control plane decides when the engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -32,6 +44,7 @@ def main() -> int:
     except (BundleError, LoadError, AddressInUse) as error:
         print(f"engine: {error}", file=sys.stderr, flush=True)
         return CANNOT_START
+    threading.excepthook = _end_on_bug
     engine.start()
     commands = CommandServer(spec.commands, Operations(engine))
     sys.stdin.buffer.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ import zmq
 from ..errors import AtomstreamError
 
 _INSIDE = "inproc://commands"
+_ALIVE_EVERY_S = 0.05
 
 
 class EngineUnavailable(AtomstreamError):
@@ -84,10 +86,14 @@ class CommandServer:
 
 
 class CommandClient:
-    """Sends commands from any thread; each call uses a socket of its own."""
+    """Sends commands from any thread; each call uses a socket of its own.
 
-    def __init__(self, endpoint: str) -> None:
+    alive : asked while a reply is awaited; once it says no, none is awaited any more
+    """
+
+    def __init__(self, endpoint: str, alive: Callable[[], bool] = lambda: True) -> None:
         self._endpoint = endpoint
+        self._alive = alive
 
     def call(self, operation: str, arguments: Mapping[str, Any] | None = None, buffers: Sequence[Any] = (), timeout_s: float = 10.0) -> Reply:
         """The engine's reply.
@@ -105,8 +111,7 @@ class CommandClient:
             socket.connect(self._endpoint)
             request = json.dumps({"operation": operation, "arguments": arguments or {}}).encode()
             socket.send_multipart([request, *buffers])
-            if not socket.poll(int(timeout_s * 1000)):
-                raise EngineUnavailable(f"the engine did not answer {operation!r} within {timeout_s:g} s")
+            self._await(socket, operation, timeout_s)
             answer, *data = socket.recv_multipart()
         finally:
             socket.close()
@@ -114,3 +119,12 @@ class CommandClient:
         if "code" in reply:
             raise CommandRefused(reply["code"], reply["message"])
         return Reply(reply["body"], data)
+
+    def _await(self, socket: zmq.Socket[bytes], operation: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            if socket.poll(int(1000 * min(left, _ALIVE_EVERY_S))):
+                return
+            if not self._alive():
+                raise EngineUnavailable(f"the engine ended before it answered {operation!r}")
+        raise EngineUnavailable(f"the engine did not answer {operation!r} within {timeout_s:g} s")

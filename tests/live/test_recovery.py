@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from conftest import dots, make_plain_bundle
+from streaming import streaming
+
+from atomstream_client import Atoms, FramePublisher, ResultSubscriber
+from atomstream_service.demo import launched
+
+
+def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plane_answers(tmp_path: Path) -> None:
+    with launched(tmp_path / "state") as service:
+        control = service.control("test")
+        generation = control.choose_members(["m01", "m04", "m06"], "the clear ones")
+        with streaming(service.frames, service.results, shape=(128, 128), patience_s=1.0) as stream:
+            stream.wait_for(3)
+            pid = control.status()["engine"]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            states = set()
+            deadline = time.monotonic() + 60
+            while (status := control.status())["engine"]["pid"] in (pid, None) or status["engine"]["state"] != "ready":
+                states.add(status["engine"]["state"])
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            seen = len(stream.answers)
+            stream.wait_for(seen + 3)
+
+        assert "restarting" in states or "starting" in states
+        assert status["engine"]["restarts"] == 1
+        assert status["engine"]["last_restart_s"] > 0
+        assert {answer.report.members_used for answer in stream.answers} == {("m01", "m04", "m06")}
+        assert stream.answers[-1].report.ensemble.generation == generation
+
+
+def test_a_change_while_the_engine_is_away_holds_once_it_is_back(tmp_path: Path) -> None:
+    with launched(tmp_path / "state") as service:
+        control = service.control("test")
+        os.kill(control.status()["engine"]["pid"], signal.SIGKILL)
+        time.sleep(0.05)
+        generation = control.set_member("m00", "disabled", "while it was away")
+        assert control.wait_ready(60)
+        with streaming(service.frames, service.results, shape=(128, 128)) as stream:
+            stream.wait_for(2)
+
+        assert "m00" not in stream.answers[-1].report.members_used
+        assert stream.answers[-1].report.ensemble.generation == generation
+
+
+def test_a_restart_of_the_whole_service_forgets_nothing(tmp_path: Path) -> None:
+    with launched(tmp_path / "state") as service:
+        generation = service.control("kim").choose_members(["m02", "m03"], "looked at all")
+        service.process.kill()
+        service.process.wait()
+    with launched(tmp_path / "state") as service:
+        listed = service.control().members()
+
+        assert listed["generation"] == generation
+        assert [one["id"] for one in listed["members"] if one["state"] == "enabled"] == ["m02", "m03"]
+        assert service.control().status()["ensemble"]["selected"]
+        assert service.control().journal()[-1]["actor"] == "kim"
+
+
+def test_a_member_that_fails_is_taken_out_and_said_to_have_failed(tmp_path: Path) -> None:
+    bundle = make_plain_bundle(tmp_path / "b", biases=(-1.0, 20.0, -1.1), fragile=1)
+    with (
+        launched(tmp_path / "state", bundle=str(bundle.folder)) as service,
+        FramePublisher("test/x", service.frames) as publisher,
+        ResultSubscriber(service.results, kinds=("atoms", "error")) as subscriber,
+    ):
+        assert publisher.wait_for_reader()
+        time.sleep(0.2)
+        publisher.publish(dots((64, 64), [(20, 30)]) - 100 * dots((64, 64), [(50, 50)]))
+        first = subscriber.receive(30)
+        deadline = time.monotonic() + 20
+        while (member := service.control().members()["members"][1])["state"] != "failed":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+        assert isinstance(first, Atoms)
+        assert first.report.members_used == ("m00", "m02")
+        assert member["id"] == "m01"
+        assert service.control().journal()[-1]["actor"] == "engine"
