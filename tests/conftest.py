@@ -77,7 +77,7 @@ def golden_of(frame: NDArray[np.float32], biases: tuple[float, ...], atoms: int)
 def dots(shape: tuple[int, int], centres: list[tuple[float, float]], sigma: float = 2.0, height: float = 3.0) -> NDArray[np.float32]:
     """A frame with one Gaussian at each centre (y, x), on a background that is nowhere quite constant."""
     y, x = np.mgrid[: shape[0], : shape[1]]
-    image = 1e-3 * x / shape[1]
+    image: NDArray[np.float64] = 1e-3 * x / shape[1]
     for cy, cx in centres:
         image += height * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * sigma**2))
     return image.astype(np.float32)

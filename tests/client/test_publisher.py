@@ -48,14 +48,15 @@ def test_with_nobody_listening_publish_returns_at_once_and_counts() -> None:
 
 @pytest.mark.parametrize(("kind", "reader"), [("pub", zmq.SUB), ("push", zmq.PULL)])
 def test_a_reader_that_does_not_keep_up_costs_frames_that_are_counted_on_both_sides(kind: str, reader: int) -> None:
-    socket = zmq.Context.instance().socket(reader)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(reader)
     socket.rcvhwm = 1
     with socket:
         if reader == zmq.SUB:
             socket.subscribe(b"")
         port = socket.bind_to_random_port("tcp://127.0.0.1")
         with FramePublisher("x", f"tcp://127.0.0.1:{port}", socket=kind) as publisher:
-            assert publisher.wait_for_reader(5)
+            while not publisher.wait_for_reader(0.1):
+                socket.poll(0)  # a socket takes up new connections only while it is used
             large = np.zeros((1500, 1500), np.uint16)
             for _ in range(60):
                 publisher.publish(large)
@@ -118,7 +119,7 @@ def test_after_close_everything_says_so() -> None:
 
 
 def _published(messages: list[list[bytes]], **options: Any) -> tuple[ResultSubscriber, zmq.Socket[bytes]]:
-    socket = zmq.Context.instance().socket(zmq.XPUB)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     subscriber = ResultSubscriber(f"tcp://127.0.0.1:{port}", **options)
     socket.recv()
@@ -201,10 +202,14 @@ def test_an_answer_that_fails_is_raised_in_the_test() -> None:
     def broken(frame: Frame) -> Iterable[Result]:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), answering(broken) as (frames, _), FramePublisher("x", frames) as publisher:
-        assert publisher.wait_for_reader(5)
-        publisher.publish(IMAGE)
-        time.sleep(0.5)
+    def run() -> None:
+        with answering(broken) as (frames, _), FramePublisher("x", frames) as publisher:
+            assert publisher.wait_for_reader(5)
+            publisher.publish(IMAGE)
+            time.sleep(0.5)
+
+    with pytest.raises(ZeroDivisionError):
+        run()
 
 
 def test_a_failure_is_a_result() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -39,8 +40,6 @@ def _replace_member(change: Callable[[onnx.ModelProto], None]) -> Callable[[Path
     """Change a member's graph and its checksum with it, as a hostile maker would."""
 
     def damage(folder: Path) -> None:
-        import hashlib
-
         path = folder / "members" / "m00.onnx"
         model = onnx.load(str(path), load_external_data=False)
         change(model)
@@ -64,7 +63,7 @@ def _foreign_operator(model: onnx.ModelProto) -> None:
 
 def _rename_output(model: onnx.ModelProto) -> None:
     model.graph.output[0].name = "p"
-    model.graph.node[1].output[0] = "p"
+    model.graph.node[-1].output[0] = "p"
 
 
 def _two_channels(model: onnx.ModelProto) -> None:

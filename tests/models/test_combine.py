@@ -21,7 +21,8 @@ def test_a_tiny_spread_on_a_large_mean_is_kept() -> None:
     maps = [np.full((1, 4, 4), 1 - k * 1e-5, np.float32) for k in range(3)]
     _, std = mean_std(maps)
 
-    np.testing.assert_allclose(std, np.std([0, 1e-5, 2e-5]), rtol=0.02)
+    assert std is not None
+    np.testing.assert_allclose(std, float(np.std([0, 1e-5, 2e-5])), rtol=0.02)
 
 
 def test_the_std_of_one_member_is_unknown() -> None:

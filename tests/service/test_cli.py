@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from conftest import REAL_FRAMES, real_frames
 
+from atomstream_client import Atoms, ResultSubscriber
 from atomstream_service.cli import main
 from atomstream_service.cli._replay import UnreadableFile, read_movie
 from atomstream_service.demo import free_endpoint, launched
@@ -84,8 +85,6 @@ def test_the_demo_runs_and_writes_its_figures(tmp_path: Path) -> None:
 
 @real_frames
 def test_a_real_movie_replayed_is_answered_and_its_silicon_atoms_are_found(tmp_path: Path) -> None:
-    from atomstream_client import Atoms, ResultSubscriber
-
     with launched(tmp_path / "s") as service, ResultSubscriber(service.results, kinds=("atoms",)) as subscriber:
         run = _run("replay", str(REAL_FRAMES / "graphene_si_movie.npz"), "--to", service.frames, "--fps", "4")
         answers = [subscriber.receive(30) for _ in range(12)]

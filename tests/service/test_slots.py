@@ -32,7 +32,12 @@ def test_the_newest_frames_are_kept_and_every_other_one_is_counted(policy: Polic
 
 def test_block_makes_the_sender_wait_and_loses_nothing() -> None:
     slot, gone, changed = _slot("block")
-    sender = threading.Thread(target=lambda: [slot.put(k) for k in range(50)])
+
+    def send() -> None:
+        for k in range(50):
+            slot.put(k)
+
+    sender = threading.Thread(target=send)
     sender.start()
     got: list[int] = []
     while len(got) < 50:

@@ -25,7 +25,7 @@ def _npy(array: NDArray[np.generic]) -> bytes:
 
 def _npz(**arrays: object) -> bytes:
     stream = io.BytesIO()
-    np.savez_compressed(stream, **{name: np.asarray(array) for name, array in arrays.items()})
+    np.savez_compressed(stream, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
     return stream.getvalue()
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from atomstream_wire import DTYPES, FRAME_SCHEMA, Frame, WireError, decode_frame, encode_frame
 
-_text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+_text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 _number = st.floats(allow_nan=False, allow_infinity=False, width=32)
 _pair = st.none() | st.tuples(_number, _number)
 _json = st.dictionaries(_text, st.none() | st.booleans() | st.integers(-(2**40), 2**40) | _number | _text, max_size=3)

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from atomstream_wire import ATOM_COLUMNS, Atoms, EnsembleState, Event, Failure, FrameReport, Maps, Result, WireError, decode_result, encode_result
 
-_text = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+_text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 _number = st.floats(allow_nan=False, allow_infinity=False)
 _json = st.dictionaries(_text, st.none() | st.booleans() | st.integers(-(2**40), 2**40) | _text, max_size=3)
 _count = st.integers(0, 2**40)

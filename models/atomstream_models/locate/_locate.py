@@ -64,7 +64,8 @@ def locate(
 
 def _excess(values: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """Probability above threshold: as a weight it fades out at an atom's edge, so that no pixel enters with a jump."""
-    return np.maximum(values - np.float32(threshold), np.float32(0))
+    excess: NDArray[np.float32] = np.maximum(values - np.float32(threshold), np.float32(0))
+    return excess
 
 
 def _foreground(maps: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,289 @@
+"""How fast and how safe the live path is: `make bench`, or `python benchmarks/live.py [--only NAME] [--json FILE]`.
+
+toggle    a member toggled over REST while frames stream as fast as they are answered: what holds, what is lost
+ceiling   a bundle of one trivial member: what the path around the networks takes
+overhead  the shipped ensemble end to end against the same members run bare
+recovery  kill -9 of the engine while frames stream
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from atomstream_client import Atoms, FramePublisher, Maps, ResultSubscriber
+from atomstream_models.bundle import MemberSource, open_bundle, write_bundle
+from atomstream_models.runtime import load_ensemble
+from atomstream_models.simulation import SimulatedMicroscope
+from atomstream_service.control import find_bundle
+from atomstream_service.demo import Launched, launched
+
+Figures = dict[str, Any]
+ROUNDS = 3
+
+
+@contextmanager
+def _connected(service: Launched, kinds: tuple[str, ...]) -> Iterator[tuple[FramePublisher, ResultSubscriber]]:
+    with FramePublisher("bench", service.frames, queue=16) as publisher, ResultSubscriber(service.results, kinds=kinds) as subscriber:
+        if not publisher.wait_for_reader():
+            raise RuntimeError("the service does not listen")
+        time.sleep(0.3)
+        yield publisher, subscriber
+
+
+def _images(count: int, shape: tuple[int, int]) -> list[NDArray[np.uint16]]:
+    microscope = SimulatedMicroscope(7, shape)
+    return [microscope.next_frame().image for _ in range(count)]
+
+
+def _ask(
+    publisher: FramePublisher, subscriber: ResultSubscriber, image: NDArray[np.uint16], k: int, last: type[Atoms | Maps], patience_s: float = 30
+) -> float | None:
+    """Milliseconds from sending a frame to having its last message; None where it was not answered in time."""
+    start = time.perf_counter()
+    publisher.publish(image, frame=k, pixel_size=(0.0104, 0.0104))
+    while (left := start + 30 - time.perf_counter()) > 0:
+        result = subscriber.receive(min(left, 1.0))
+        if isinstance(result, last) and result.report.frame == k:
+            return 1000 * (time.perf_counter() - start)
+    return None
+
+
+def toggle(state: Path) -> Figures:
+    """200 toggles over REST under a 256x256 stream."""
+    images = _images(4, (256, 256))
+    answers: list[Atoms] = []
+    unanswered = 0
+    stop = threading.Event()
+    with launched(state, config="warm_shapes = [[256, 256]]") as service, _connected(service, ("atoms",)) as (publisher, subscriber):
+
+        def stream() -> None:
+            nonlocal unanswered
+            k = 0
+            while not stop.is_set():
+                publisher.publish(images[k % 4], frame=k, pixel_size=(0.0104, 0.0104))
+                result = subscriber.receive(10)
+                if isinstance(result, Atoms) and result.report.frame == k:
+                    answers.append(result)
+                else:
+                    unanswered += 1
+                k += 1
+
+        control = service.control("bench")
+        start = control.members()
+        members_at = {start["generation"]: {one["id"] for one in start["members"]}}
+        changes: list[tuple[float, int]] = []
+        took: list[float] = []
+        thread = threading.Thread(target=stream)
+        thread.start()
+        ids = sorted(members_at[start["generation"]])
+        enabled = set(ids)
+        for k in range(200):
+            member = ids[k // 2 % len(ids)]
+            enabled ^= {member}
+            begun = time.perf_counter()
+            generation = control.set_member(member, "enabled" if member in enabled else "disabled", "bench")
+            took.append(1000 * (time.perf_counter() - begun))
+            changes.append((time.time(), generation))
+            members_at[generation] = set(enabled)
+        time.sleep(1)
+        stop.set()
+        thread.join()
+        dropped = control.status()["streams"]["bench"]["dropped"]
+    wrong = sum(set(one.report.members_used) != members_at[one.report.ensemble.generation] for one in answers)
+    stale = sum(any(one.report.t_done > t and one.report.ensemble.generation < generation for t, generation in changes) for one in answers)
+    return {
+        "toggles": len(changes),
+        "frames_answered": len(answers),
+        "frames_lost": unanswered + sum(dropped.values()),
+        "results_with_an_older_generation_after_the_answer": stale,
+        "results_whose_members_do_not_fit_their_generation": wrong,
+        "toggle_ms_median": statistics.median(took),
+        "toggle_ms_max": max(took),
+    }
+
+
+def _trivial_bundle(folder: Path) -> Path:
+    """One member, one 1x1 convolution; only the very brightest pixels become atoms."""
+    weights = numpy_helper.from_array(np.array([[[[4.0]]]], np.float32), "w")
+    biases = numpy_helper.from_array(np.array([-24.0], np.float32), "b")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["frame", "w", "b"], ["logit"]), helper.make_node("Sigmoid", ["logit"], ["probability"])],
+        "trivial",
+        [helper.make_tensor_value_info("frame", TensorProto.FLOAT, ["n", 1, "h", "w_"])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w_"])],
+        [weights, biases],
+    )
+    folder.mkdir(parents=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(folder / "m.onnx"))
+    about = {
+        "name": "trivial",
+        "version": "1",
+        "created": "",
+        "classes": ["atom"],
+        "origin": "experimental",
+        "normalization": {"name": "robust"},
+        "threshold": 0.5,
+    }
+    write_bundle(folder / "bundle", about, [MemberSource("m00", folder / "m.onnx")])
+    return folder / "bundle"
+
+
+def ceiling(state: Path) -> Figures:
+    """512x512 uint16 frames through one trivial member, maps published: one at a time, then two in flight."""
+    bundle = _trivial_bundle(state / "trivial")
+    images = _images(4, (512, 512))
+    config = '[[frames]]\npolicy = "queue"\ndepth = 8\n'
+    latencies: list[float] = []
+    rates: list[float] = []
+    atoms = 0
+    with launched(state / "s", bundle=str(bundle), config=config) as service, _connected(service, ("maps",)) as (publisher, subscriber):
+        for k in range(50):
+            _ask(publisher, subscriber, images[k % 4], k, Maps)
+        for _ in range(ROUNDS):
+            one = [_ask(publisher, subscriber, images[k % 4], 1000 + k, Maps) for k in range(300)]
+            latencies += [ms for ms in one if ms is not None]
+            rates.append(_rate(publisher, subscriber, images, 600, in_flight=3))
+        atoms = len(service.control().latest().atoms)
+        status = service.control().status()
+    return {
+        "frames_per_s_median": statistics.median(rates),
+        "frames_per_s_all": rates,
+        "latency_ms_median": statistics.median(latencies),
+        "latency_ms_p99": float(np.percentile(latencies, 99)),
+        "atoms_in_the_last_frame": atoms,
+        "stages_ms": {stage: one["p50"] for stage, one in status["latency_ms"].items()},
+        "lost": sum(status["streams"]["bench"]["dropped"].values()),
+    }
+
+
+def _rate(publisher: FramePublisher, subscriber: ResultSubscriber, images: list[NDArray[np.uint16]], frames: int, in_flight: int) -> float:
+    start = time.perf_counter()
+    sent = received = 0
+    while received < frames:
+        while sent < frames and sent - received < in_flight:
+            publisher.publish(images[sent % len(images)], pixel_size=(0.0104, 0.0104))
+            sent += 1
+        if subscriber.receive(10) is None:
+            raise RuntimeError(f"{frames - received} frames were not answered")
+        received += 1
+    return frames / (time.perf_counter() - start)
+
+
+def overhead(state: Path) -> Figures:
+    """The shipped ensemble on 512x512: end to end minus the bare members, measured in turns."""
+    image = _images(1, (512, 512))[0]
+    card_image = np.random.default_rng(0).standard_normal((1, 1, 512, 512), np.float32)
+    ensemble = load_ensemble(open_bundle(find_bundle("graphene", state)))
+    ids = ensemble.card.member_ids
+    end_to_end: list[float] = []
+    pooled: list[float] = []
+    sequential: list[float] = []
+    with launched(state) as service, _connected(service, ("atoms", "maps")) as (publisher, subscriber):
+        for k in range(5):
+            _ask(publisher, subscriber, image, k, Atoms)
+        for turn in range(8 * ROUNDS):
+            for k in range(4):
+                ms = _ask(publisher, subscriber, image, 100 + 4 * turn + k, Atoms)
+                if ms is not None:
+                    end_to_end.append(ms)
+                while subscriber.receive(0.02) is not None:
+                    pass
+            for _ in range(4):
+                start = time.perf_counter()
+                ensemble.run(card_image, ids)
+                pooled.append(1000 * (time.perf_counter() - start))
+            start = time.perf_counter()
+            for member in ids:
+                ensemble.run(card_image, [member])
+            sequential.append(1000 * (time.perf_counter() - start))
+        status = service.control().status()
+    ensemble.close()
+    return {
+        "end_to_end_ms_median": statistics.median(end_to_end),
+        "bare_members_on_the_same_threads_ms_median": statistics.median(pooled),
+        "bare_members_one_after_another_ms_median": statistics.median(sequential),
+        "overhead_ms": statistics.median(end_to_end) - statistics.median(pooled),
+        "stages_ms": {stage: one["p50"] for stage, one in status["latency_ms"].items()},
+    }
+
+
+def recovery(state: Path) -> Figures:
+    """kill -9 of the engine under a stream: time to the next result, and the control plane's answers meanwhile."""
+    images = _images(2, (256, 256))
+    outages: list[float] = []
+    slowest: list[float] = []
+    same = True
+    with launched(state) as service, _connected(service, ("atoms",)) as (publisher, subscriber):
+        control = service.control("bench")
+        control.choose_members(["m01", "m02", "m05"])
+        for k in range(ROUNDS):
+            _ask(publisher, subscriber, images[0], k, Atoms)
+            os.kill(control.status()["engine"]["pid"], signal.SIGKILL)
+            killed = time.perf_counter()
+            worst = 0.0
+            while True:
+                begun = time.perf_counter()
+                control.status()
+                worst = max(worst, time.perf_counter() - begun)
+                publisher.publish(images[1], pixel_size=(0.0104, 0.0104))
+                result = subscriber.receive(0.05)
+                if isinstance(result, Atoms):
+                    same &= result.report.members_used == ("m01", "m02", "m05")
+                    break
+            outages.append(time.perf_counter() - killed)
+            slowest.append(1000 * worst)
+            time.sleep(3)
+            while subscriber.receive(0.2) is not None:
+                pass
+    return {"kill_to_next_result_s": outages, "slowest_status_answer_ms": slowest, "same_members": same}
+
+
+BENCHMARKS: dict[str, Callable[[Path], Figures]] = {"toggle": toggle, "ceiling": ceiling, "overhead": overhead, "recovery": recovery}
+
+
+def machine() -> Figures:
+    """Where the figures were measured."""
+    packages = ("atomstream", "onnxruntime", "numpy", "opencv-python-headless", "pyzmq")
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "processors": len(os.sched_getaffinity(0)),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=BENCHMARKS, action="append")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    given = parser.parse_args()
+    figures: Figures = {"machine": machine()}
+    for name in given.only or BENCHMARKS:
+        with tempfile.TemporaryDirectory(prefix="atomstream-bench-") as folder:
+            figures[name] = BENCHMARKS[name](Path(folder))
+        print(json.dumps({name: figures[name]}, indent=2), flush=True)
+    if given.json is not None:
+        given.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
