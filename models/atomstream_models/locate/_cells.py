@@ -17,39 +17,42 @@ class Cells:
     """Each pixel near an atom's top, given to the nearest top; pixels of one atom stand together.
 
     pixels : flat indices
-    y, x : their rows and columns
     near : whether a pixel lies within one atom radius of the top
     starts : where each atom's pixels begin
+    tops_y, tops_x : row and column of each atom's top
+    dy, dx : rows and columns from its top to each pixel; small numbers, so that float32 keeps its digits in sums
     """
 
     pixels: NDArray[np.int64]
-    y: NDArray[np.float32]
-    x: NDArray[np.float32]
     near: NDArray[np.bool_]
     starts: NDArray[np.int64]
+    tops_y: NDArray[np.float32]
+    tops_x: NDArray[np.float32]
+    dy: NDArray[np.float32]
+    dx: NDArray[np.float32]
+
+    def take(self, one: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The values of a map (rows, columns) at the cells' pixels."""
+        values: NDArray[np.float32] = np.take(one.reshape(-1), self.pixels)
+        return values
 
     def sums(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum of per-pixel values (..., pixels) over each atom, shape (..., atoms)."""
-        total: NDArray[np.float32] = np.add.reduceat(values, self.starts, axis=-1)
+        """Sum of per-pixel values over each atom, shape (atoms,)."""
+        total: NDArray[np.float32] = np.add.reduceat(values, self.starts)
         return total
 
     def maxima(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Largest per-pixel value (..., pixels) of each atom, shape (..., atoms)."""
-        largest: NDArray[np.float32] = np.maximum.reduceat(values, self.starts, axis=-1)
+        """Largest per-pixel value of each atom, shape (atoms,)."""
+        largest: NDArray[np.float32] = np.maximum.reduceat(values, self.starts)
         return largest
 
-    def centroids(self, weights: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Weighted centroids (y, x), each (..., atoms), and the weight of each atom; NaN where there is no weight.
-
-        Positions are taken from the atom's first pixel before summing, so that float32 keeps its digits.
-        """
-        count = np.diff(self.starts, append=len(self.pixels))
-        y0, x0 = self.y[self.starts], self.x[self.starts]
+    def centroids(self, weights: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weighted centroids y, x, shape (atoms,) each; NaN where there is no weight."""
         weight = self.sums(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
-            y = y0 + self.sums(weights * (self.y - np.repeat(y0, count))) / weight
-            x = x0 + self.sums(weights * (self.x - np.repeat(x0, count))) / weight
-        return y, x, weight
+            y = self.tops_y + self.sums(weights * self.dy) / weight
+            x = self.tops_x + self.sums(weights * self.dx) / weight
+        return y, x
 
 
 def cells_around(peaks: NDArray[np.int64], radius_px: float, shape: tuple[int, int]) -> Cells:
@@ -57,21 +60,23 @@ def cells_around(peaks: NDArray[np.int64], radius_px: float, shape: tuple[int, i
     apart = np.ones(shape, np.uint8)
     apart.reshape(-1)[peaks] = 0
     distance, label = cv2.distanceTransformWithLabels(apart, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    rank = np.zeros(label.max() + 1, np.int32)
-    rank[label.reshape(-1)[peaks]] = np.arange(len(peaks))
+    distance, label = distance.reshape(-1), label.reshape(-1)
+    rank = np.zeros(len(peaks) + 1, np.uint16 if len(peaks) < 1 << 16 else np.int32)
+    rank[label[peaks]] = np.arange(len(peaks))
     pixels = np.flatnonzero(distance <= _REACH * radius_px)
-    owner = rank[label.reshape(-1)[pixels]]
-    if len(peaks) < 1 << 16:
-        order = np.argsort(owner.astype(np.uint16), kind="stable")
-    else:
-        order = np.argsort(owner, kind="stable")
-    pixels, owner = pixels[order], owner[order]
-    starts = np.searchsorted(owner, np.arange(len(peaks), dtype=np.int32))
-    rows = pixels // shape[1]
+    owner = rank[np.take(label, pixels)]
+    order = np.argsort(owner, kind="stable")
+    pixels = pixels[order]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(peaks)))[:-1]])
+    count = np.diff(starts, append=len(pixels))
+    rows, tops = pixels // shape[1], peaks // shape[1]
+    columns, tops_x = pixels - rows * shape[1], peaks - tops * shape[1]
     return Cells(
         pixels,
-        rows.astype(np.float32),
-        (pixels - rows * shape[1]).astype(np.float32),
-        distance.reshape(-1)[pixels] <= radius_px,
+        np.take(distance, pixels) <= radius_px,
         starts,
+        tops.astype(np.float32),
+        tops_x.astype(np.float32),
+        (rows - np.repeat(tops, count)).astype(np.float32),
+        (columns - np.repeat(tops_x, count)).astype(np.float32),
     )

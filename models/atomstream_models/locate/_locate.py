@@ -46,10 +46,10 @@ def locate(
     if not len(peaks):
         return empty()
     cells = cells_around(peaks, radius_px, (mean.shape[1], mean.shape[2]))
-    values = foreground.reshape(-1)[cells.pixels]
-    above = np.where(values > threshold, values, np.float32(0))
-    y, x, _ = cells.centroids(_excess(values, threshold))
-    classes = _classes(mean, cells, above)
+    values = cells.take(foreground)
+    inside = values > threshold
+    y, x = cells.centroids(_excess(values, threshold))
+    classes = _classes(mean, cells, inside)
 
     atoms = np.empty((len(peaks), len(COLUMNS)), np.float32)
     atoms[:, 0], atoms[:, 1], atoms[:, 2] = y, x, classes
@@ -57,7 +57,7 @@ def locate(
     atoms[:, 3] = mean[at]
     atoms[:, 4] = np.nan if std is None else std[at]
     atoms[:, 5:8] = _votes(members, cells, threshold)
-    atoms[:, 8] = cells.sums((above > 0).astype(np.float32))
+    atoms[:, 8] = cells.sums(inside.astype(np.float32))
     atoms[:, 9] = np.arange(len(peaks))
     return atoms
 
@@ -77,11 +77,10 @@ def _foreground(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.minimum(total, np.float32(1), out=total)
 
 
-def _classes(mean: NDArray[np.float32], cells: Cells, above: NDArray[np.float32]) -> NDArray[np.int64]:
+def _classes(mean: NDArray[np.float32], cells: Cells, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     if mean.shape[0] == 1:
         return np.zeros(len(cells.starts), np.int64)
-    inside = np.where(above > 0, mean.reshape(mean.shape[0], -1)[:, cells.pixels], np.float32(0))
-    likeliest: NDArray[np.int64] = np.argmax(cells.sums(inside), axis=0)
+    likeliest: NDArray[np.int64] = np.argmax([cells.sums(cells.take(one) * inside) for one in mean], axis=0)
     return likeliest
 
 
@@ -95,9 +94,9 @@ def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: floa
     ys, xs = np.zeros((len(members), atoms)), np.zeros((len(members), atoms))
     for k, maps in enumerate(members):
         own = _own_foreground(maps, cells)
-        top = cells.maxima(np.where(cells.near, own, np.float32(0)))
+        top = cells.maxima(own * cells.near)
         seen[k] = (top > threshold) & (top >= cells.maxima(own))
-        ys[k], xs[k], _ = cells.centroids(_excess(own, threshold))
+        ys[k], xs[k] = cells.centroids(_excess(own, threshold))
     votes = seen.sum(axis=0)
     out = np.empty((atoms, 3), np.float32)
     out[:, 0] = votes
@@ -106,10 +105,9 @@ def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: floa
 
 
 def _own_foreground(maps: NDArray[np.float32], cells: Cells) -> NDArray[np.float32]:
-    flat = maps.reshape(maps.shape[0], -1)
-    own = np.take(flat[0], cells.pixels)
-    for one in flat[1:]:
-        own += np.take(one, cells.pixels)
+    own = cells.take(maps[0])
+    for one in maps[1:]:
+        own += cells.take(one)
     return own
 
 
