@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from atomstream_models.bundle import Bundle
 from atomstream_models.runtime import accept, load_ensemble, runtime_report
 from atomstream_service.demo import Launched

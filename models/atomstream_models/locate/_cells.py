@@ -4,79 +4,77 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_REACH = 1.5
-"""How far an atom's cell reaches from its top, in atom radii."""
+_REACH = 1.3
+"""How far an atom's cell reaches from its top, in atom radii ..."""
+_MARGIN_PX = 1.2
+"""... and how much further in pixels, because a small atom's top may be found a pixel off its middle."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Each pixel near an atom's top, given to the nearest top; pixels of one atom stand together.
+    """A disc of pixels around each atom's top, less those that lie nearer to another top.
 
-    pixels : flat indices
-    near : whether a pixel lies within one atom radius of the top
-    starts : where each atom's pixels begin
+    Arrays are (offsets, atoms): one row for each pixel of the disc, the outermost first.
+
     tops_y, tops_x : row and column of each atom's top
-    dy, dx : rows and columns from its top to each pixel; small numbers, so that float32 keeps its digits in sums
+    moments : ndarray, shape (3, offsets): ones, rows and columns of the disc's pixels counted from the top
+    pixels : ndarray, flat indices into a map
+    mine : ndarray, float32, 1 where a pixel belongs to the atom, else 0
+    first_near : the first row of the disc that lies within one atom radius
     """
 
+    tops_y: NDArray[np.int64]
+    tops_x: NDArray[np.int64]
+    moments: NDArray[np.float32]
     pixels: NDArray[np.int64]
-    near: NDArray[np.bool_]
-    starts: NDArray[np.int64]
-    tops_y: NDArray[np.float32]
-    tops_x: NDArray[np.float32]
-    dy: NDArray[np.float32]
-    dx: NDArray[np.float32]
+    mine: NDArray[np.float32]
+    first_near: int
 
-    def take(self, one: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The values of a map (rows, columns) at the cells' pixels."""
-        values: NDArray[np.float32] = np.take(one.reshape(-1), self.pixels)
+    def total(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The sum of some maps (maps, rows, columns) at the cells' pixels; 0 where a pixel is another atom's."""
+        # Adding whole maps reads memory in order; picking pixels does not, so it is done once.
+        plane = maps[0] if len(maps) == 1 else np.add.reduce(maps, axis=0)
+        values: NDArray[np.float32] = np.take(plane.reshape(-1), self.pixels)
+        values *= self.mine
         return values
 
     def sums(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum of per-pixel values over each atom, shape (atoms,)."""
-        total: NDArray[np.float32] = np.add.reduceat(values, self.starts)
+        """Sum over each atom's pixels, shape (atoms,)."""
+        total: NDArray[np.float32] = self.moments[0] @ values
         return total
 
-    def maxima(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Largest per-pixel value of each atom, shape (atoms,)."""
-        largest: NDArray[np.float32] = np.maximum.reduceat(values, self.starts)
-        return largest
+    def maxima(self, values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Largest value within one atom radius of each top, and beyond it, shape (atoms,) each."""
+        return values[self.first_near :].max(axis=0), values[: self.first_near].max(axis=0, initial=0)
 
     def centroids(self, weights: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Weighted centroids y, x, shape (atoms,) each; NaN where there is no weight."""
-        weight = self.sums(weights)
+        weight, dy, dx = self.moments @ weights
         with np.errstate(invalid="ignore", divide="ignore"):
-            y = self.tops_y + self.sums(weights * self.dy) / weight
-            x = self.tops_x + self.sums(weights * self.dx) / weight
-        return y, x
+            return self.tops_y + dy / weight, self.tops_x + dx / weight
 
 
 def cells_around(peaks: NDArray[np.int64], radius_px: float, shape: tuple[int, int]) -> Cells:
     """The cells of tops given as flat indices (at least one), in the order of `peaks`."""
-    apart = np.ones(shape, np.uint8)
-    apart.reshape(-1)[peaks] = 0
-    distance, label = cv2.distanceTransformWithLabels(apart, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    distance, label = distance.reshape(-1), label.reshape(-1)
-    rank = np.zeros(len(peaks) + 1, np.uint16 if len(peaks) < 1 << 16 else np.int32)
-    rank[label[peaks]] = np.arange(len(peaks))
-    pixels = np.flatnonzero(distance <= _REACH * radius_px)
-    owner = rank[np.take(label, pixels)]
-    order = np.argsort(owner, kind="stable")
-    pixels = pixels[order]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(peaks)))[:-1]])
-    count = np.diff(starts, append=len(pixels))
-    rows, tops = pixels // shape[1], peaks // shape[1]
-    columns, tops_x = pixels - rows * shape[1], peaks - tops * shape[1]
-    return Cells(
-        pixels,
-        np.take(distance, pixels) <= radius_px,
-        starts,
-        tops.astype(np.float32),
-        tops_x.astype(np.float32),
-        (rows - np.repeat(tops, count)).astype(np.float32),
-        (columns - np.repeat(tops_x, count)).astype(np.float32),
-    )
+    reach = _REACH * radius_px + _MARGIN_PX
+    span = np.arange(-int(reach), int(reach) + 1)
+    distance = np.hypot(span[:, None], span[None, :]).reshape(-1)
+    outermost_first = np.argsort(-distance, kind="stable")[np.count_nonzero(distance > reach) :]
+    dy, dx = (part.reshape(-1)[outermost_first] for part in np.meshgrid(span, span, indexing="ij"))
+    tops_y, tops_x = np.divmod(peaks, shape[1])
+    y, x = tops_y + dy[:, None], tops_x + dx[:, None]
+    outside = (y < 0) | (y >= shape[0]) | (x < 0) | (x >= shape[1])
+    pixels = y * shape[1] + x
+    pixels[outside] = 0
+    atoms = np.arange(len(peaks), dtype=np.int32)
+    owner = np.empty(shape[0] * shape[1], np.int32)
+    # Row by row towards the tops: where cells overlap, the nearer top writes last.
+    for row, out in zip(pixels, outside, strict=True):
+        owner[row[~out]] = atoms[~out]
+    mine = (np.take(owner, pixels) == atoms) & ~outside
+    moments = np.stack([np.ones_like(dy), dy, dx]).astype(np.float32)
+    first_near = int(np.count_nonzero(distance[outermost_first] > radius_px))
+    return Cells(tops_y, tops_x, moments, pixels, mine.astype(np.float32), first_near)

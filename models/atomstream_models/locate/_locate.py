@@ -46,7 +46,7 @@ def locate(
     if not len(peaks):
         return empty()
     cells = cells_around(peaks, radius_px, (mean.shape[1], mean.shape[2]))
-    values = cells.take(foreground)
+    values = cells.total(foreground[None])
     inside = values > threshold
     y, x = cells.centroids(_excess(values, threshold))
     classes = _classes(mean, cells, inside)
@@ -79,8 +79,8 @@ def _foreground(maps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _classes(mean: NDArray[np.float32], cells: Cells, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     if mean.shape[0] == 1:
-        return np.zeros(len(cells.starts), np.int64)
-    likeliest: NDArray[np.int64] = np.argmax([cells.sums(cells.take(one) * inside) for one in mean], axis=0)
+        return np.zeros(len(cells.tops_y), np.int64)
+    likeliest: NDArray[np.int64] = np.argmax([cells.sums(cells.total(one[None]) * inside) for one in mean], axis=0)
     return likeliest
 
 
@@ -89,26 +89,21 @@ def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: floa
 
     A member sees an atom where its own map rises above threshold near the mean's maximum and not higher further out.
     """
-    atoms = len(cells.starts)
-    seen = np.zeros((len(members), atoms), bool)
-    ys, xs = np.zeros((len(members), atoms)), np.zeros((len(members), atoms))
-    for k, maps in enumerate(members):
-        own = _own_foreground(maps, cells)
-        top = cells.maxima(own * cells.near)
-        seen[k] = (top > threshold) & (top >= cells.maxima(own))
-        ys[k], xs[k] = cells.centroids(_excess(own, threshold))
+
+    def look(maps: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        own = cells.total(maps)
+        near, beyond = cells.maxima(own)
+        return (near > threshold) & (near >= beyond), *cells.centroids(_excess(own, threshold))
+
+    atoms = len(cells.tops_y)
+    looks = [look(maps) for maps in members]
+    seen = np.array([one[0] for one in looks], bool).reshape(-1, atoms)
     votes = seen.sum(axis=0)
     out = np.empty((atoms, 3), np.float32)
     out[:, 0] = votes
-    out[:, 1], out[:, 2] = _spread(ys, seen, votes), _spread(xs, seen, votes)
+    for column, positions in ((1, [one[1] for one in looks]), (2, [one[2] for one in looks])):
+        out[:, column] = _spread(np.array(positions, np.float64).reshape(-1, atoms), seen, votes)
     return out
-
-
-def _own_foreground(maps: NDArray[np.float32], cells: Cells) -> NDArray[np.float32]:
-    own = cells.take(maps[0])
-    for one in maps[1:]:
-        own += cells.take(one)
-    return own
 
 
 def _spread(values: NDArray[np.float64], seen: NDArray[np.bool_], votes: NDArray[np.int64]) -> NDArray[np.float64]:
