@@ -148,7 +148,7 @@ def _trivial_bundle(folder: Path) -> Path:
 
 
 def ceiling(state: Path) -> Figures:
-    """512x512 uint16 frames through one trivial member, maps published: one at a time, then two in flight."""
+    """512x512 uint16 frames through one trivial member, maps published: one at a time, then three in flight."""
     bundle = _trivial_bundle(state / "trivial")
     images = _images(4, (512, 512))
     config = '[[frames]]\npolicy = "queue"\ndepth = 8\n'

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from atomstream_models.bundle import Bundle, GoldenFrame, MemberSource, open_bundle, write_bundle
+from atomstream_models.locate import locate
 from atomstream_service.demo import Launched, launched
 
 ROOT = Path(__file__).parents[1]
@@ -63,15 +64,18 @@ def make_plain_bundle(folder: Path, biases: tuple[float, ...] = (-1.0, -1.0), fr
     folder.mkdir(parents=True, exist_ok=True)
     files = [write_member(folder / f"raw{k}.onnx", 2.0, bias, root=k == fragile) for k, bias in enumerate(biases)]
     members = [MemberSource(f"m{k:02d}", file) for k, file in enumerate(files)]
-    write_bundle(folder / "bundle", about(**changes), members)
+    golden = [golden_of(dots((56, 64), [centre]), biases, fragile) for centre in ((20.0, 30.0), (40.0, 10.0))]
+    write_bundle(folder / "bundle", about(**changes), members, golden)
     return open_bundle(folder / "bundle")
 
 
-def golden_of(frame: NDArray[np.float32], biases: tuple[float, ...], atoms: int) -> GoldenFrame:
+def golden_of(frame: NDArray[np.float32], biases: tuple[float, ...], fragile: int | None = None) -> GoldenFrame:
     """What `make_plain_bundle`'s members answer to a frame, worked out by hand."""
-    maps = np.stack([1 / (1 + np.exp(-(2 * frame + bias))) for bias in biases])[:, None]
+    linear = [2 * frame + bias for bias in biases]
+    maps = np.stack([1 / (1 + np.exp(-(np.sqrt(one) if k == fragile else one))) for k, one in enumerate(linear)])[:, None]
+    mean = maps.mean(axis=0).astype(np.float32)
     std = maps.std(axis=0).astype(np.float32) if len(biases) > 1 else None
-    return GoldenFrame(frame, None, maps.mean(axis=0).astype(np.float32), std, atoms)
+    return GoldenFrame(frame, None, mean, std, len(locate(mean, None, (), 0.5)))
 
 
 def dots(shape: tuple[int, int], centres: list[tuple[float, float]], sigma: float = 2.0, height: float = 3.0) -> NDArray[np.float32]:

@@ -10,13 +10,14 @@ Needs numpy and pyzmq alone and runs on Python 3.8 and later. Not thread-safe wh
 from atomstream_wire import ATOM_COLUMNS, Atoms, EnsembleState, Event, Failure, Frame, FrameReport, Maps, Result
 
 from ._control import ControlClient, InferredFrame
-from ._errors import BadFrame, BadMessage, ClientError, Closed, RequestFailed, ServiceUnreachable
+from ._errors import BadEndpoint, BadFrame, BadMessage, ClientError, Closed, RequestFailed, ServiceUnreachable
 from ._publisher import FramePublisher
 from ._subscriber import ResultSubscriber
 
 __all__ = [
     "ATOM_COLUMNS",
     "Atoms",
+    "BadEndpoint",
     "BadFrame",
     "BadMessage",
     "ClientError",

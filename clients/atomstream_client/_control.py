@@ -1,4 +1,5 @@
 import base64
+import http.client
 import io
 import json
 import time
@@ -83,9 +84,10 @@ class ControlClient:
         """Have exactly these members count; returns the generation from which it holds."""
         return int(self._json("PUT", "/v1/members", {"enabled": list(enabled), "reason": reason}, if_generation)["generation"])
 
-    def journal(self, after: int = 0, limit: int = 100) -> List[Dict[str, Any]]:
-        """Who changed what, when, why, oldest first."""
-        entries: List[Dict[str, Any]] = self._json("GET", "/v1/journal?after={}&limit={}".format(after, limit))["entries"]
+    def journal(self, after: Optional[int] = None, limit: int = 100) -> List[Dict[str, Any]]:
+        """Who changed what, when, why: the newest entries, or the first after an id; oldest first."""
+        path = "/v1/journal?limit={}".format(limit) + ("" if after is None else "&after={}".format(after))
+        entries: List[Dict[str, Any]] = self._json("GET", path)["entries"]
         return entries
 
     def infer(self, image: NDArray[Any], pixel_size_nm: Optional[float] = None, maps: bool = False) -> InferredFrame:
@@ -110,7 +112,11 @@ class ControlClient:
         headers = {"Content-Type": "application/json"}
         if if_generation is not None:
             headers["If-Match"] = '"{}"'.format(if_generation)
-        answer: Dict[str, Any] = json.loads(self._request(method, path, None if body is None else json.dumps(body).encode(), headers))
+        data = self._request(method, path, None if body is None else json.dumps(body).encode(), headers)
+        try:
+            answer: Dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise ServiceUnreachable("{} is not an Atomstream service: {}".format(self._url, error)) from error
         return answer
 
     def _request(self, method: str, path: str, body: Optional[bytes] = None, headers: Optional[Mapping[str, str]] = None) -> bytes:
@@ -124,7 +130,7 @@ class ControlClient:
         except urllib.error.HTTPError as error:
             with error:
                 raise _failure(error.code, error.read()) from error
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             raise ServiceUnreachable("{} does not answer: {}".format(self._url, error)) from error
 
 

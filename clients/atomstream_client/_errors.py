@@ -17,6 +17,10 @@ class Closed(ClientError):
     """Used after `close()`."""
 
 
+class BadEndpoint(ClientError):
+    """An address that can't be bound or connected."""
+
+
 class BadFrame(ClientError):
     """A frame that breaks the wire schema; nothing was sent and seq did not count up."""
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from atomstream_wire import Frame, WireError, encode_frame
 
 from ._errors import BadFrame, Closed
+from ._socket import open_socket
 
 Channels = Union[NDArray[Any], Mapping[str, NDArray[Any]]]
+_RETRY_S = 0.002
 
 
 class FramePublisher:
@@ -44,13 +46,12 @@ class FramePublisher:
         # XPUB speaks to SUB sockets as PUB does, but knows its readers and says so where one is full.
         self._socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(zmq.XPUB if self._listens else zmq.PUSH)
         self._socket.setsockopt(zmq.SNDHWM, queue)
+        # Without this a connecting socket keeps queueing for a service that has gone away.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if self._listens:
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
             self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        if attach == "bind":
-            self._socket.bind(endpoint)
-        else:
-            self._socket.connect(endpoint)
+        open_socket(self._socket, endpoint, attach)
 
     @property
     def session(self) -> str:
@@ -67,10 +68,11 @@ class FramePublisher:
         """Frames not sent because nobody listened or the service was behind."""
         return self._dropped
 
-    def publish(self, channels: Channels, **about: Any) -> bool:
+    def publish(self, channels: Channels, *, wait_s: float = 0.0, **about: Any) -> bool:
         """Send one scan; True if it went out, False if it was dropped and counted.
 
-        channels : ndarray (rows, columns), or name -> ndarray for several channels of one scan
+        channels : array (rows, columns), or name -> array for several channels of one scan
+        wait_s : seconds to wait for room, for files that are replayed; a scan never waits
         about : any other field of `atomstream_wire.Frame`, such as pixel_size, t_end, frame, user
 
         Raises
@@ -80,17 +82,18 @@ class FramePublisher:
         Closed
             after `close()`.
         """
-        named: Dict[str, NDArray[Any]] = {"image": channels} if isinstance(channels, np.ndarray) else dict(channels)
+        given: Mapping[str, Any] = channels if isinstance(channels, Mapping) else {"image": channels}
         with self._lock:
             if self._closed:
                 raise Closed("the publisher is closed")
             try:
+                named: Dict[str, NDArray[Any]] = {name: np.asarray(one) for name, one in given.items()}
                 frame = Frame(channels=named, session=self._session, seq=self._seq, source=self._source, **{"t_send": time.time(), **about})
                 parts = encode_frame(frame)
-            except (WireError, TypeError) as error:
+            except (WireError, TypeError, ValueError, AttributeError) as error:
                 raise BadFrame(str(error)) from error
             self._seq += 1
-            out = self._send(parts)
+            out = self._send(parts, time.monotonic() + wait_s)
             self._sent += out
             self._dropped += not out
             return out
@@ -120,14 +123,18 @@ class FramePublisher:
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         self.close()
 
-    def _send(self, parts: Any) -> bool:
-        if not self._has_reader():
-            return False
-        try:
-            self._socket.send_multipart(parts, zmq.DONTWAIT)
-        except zmq.Again:
-            return False
-        return True
+    def _send(self, parts: Any, deadline: float) -> bool:
+        while True:
+            if self._has_reader():
+                try:
+                    self._socket.send_multipart(parts, zmq.DONTWAIT)
+                except zmq.Again:
+                    pass
+                else:
+                    return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_RETRY_S)
 
     def _has_reader(self) -> bool:
         if not self._listens:

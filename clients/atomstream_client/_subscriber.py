@@ -1,12 +1,13 @@
 import time
 from types import TracebackType
-from typing import Dict, Iterator, Optional, Sequence, Tuple, Type
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
 import zmq
 
 from atomstream_wire import Atoms, Event, Maps, Result, WireError, decode_result
 
 from ._errors import BadMessage, Closed
+from ._socket import open_socket
 
 KINDS = ("atoms", "maps", "error", "event")
 
@@ -17,7 +18,7 @@ class ResultSubscriber:
     endpoint : where the service publishes results
     kinds : which of `atoms`, `maps`, `error`, `event` to read; leave `maps` out where only coordinates matter
     source : only this instrument's results; all by default (events come from none and always come)
-    latest : where several results wait, skip to the newest one of the frame stream
+    latest : where several results wait, skip to the newest of each kind
     queue : messages that may wait before the service drops some for this reader
     """
 
@@ -38,13 +39,14 @@ class ResultSubscriber:
         self._last_seq: Dict[Tuple[str, str, str], int] = {}
         self._missed = 0
         self._skipped = 0
+        self._ready: List[Result] = []
         self._closed = False
         self._socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, queue)
         self._socket.setsockopt(zmq.LINGER, 0)
         for kind in kinds:
             self._socket.subscribe("{}/{}".format(kind, "" if source is None or kind == "event" else source))
-        self._socket.connect(endpoint)
+        open_socket(self._socket, endpoint, "connect")
 
     @property
     def missed(self) -> int:
@@ -67,19 +69,16 @@ class ResultSubscriber:
             after `close()`.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
+        while not self._ready:
             if self._closed:
                 raise Closed("the subscriber is closed")
             left = None if deadline is None else max(0, int(1000 * (deadline - time.monotonic())))
             if not self._socket.poll(left):
                 return None
-            result = self._read()
-            while self._latest and isinstance(result, (Atoms, Maps)) and self._socket.poll(0):
-                self._skipped += 1
-                result = self._read()
-            # A topic is matched by its beginning, so `stem` would hear `stem2`, too.
-            if self._source is None or _source_of(result) in (None, self._source):
-                return result
+            self._take()
+            while self._latest and self._socket.poll(0):
+                self._take()
+        return self._ready.pop(0)
 
     def __iter__(self) -> Iterator[Result]:
         """Results until `close()`."""
@@ -98,6 +97,18 @@ class ResultSubscriber:
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         self.close()
+
+    def _take(self) -> None:
+        """Read one message; put it last among those that are ready, in place of an older one of its kind if only the latest count."""
+        result = self._read()
+        # A topic is matched by its beginning, so `stem` would hear `stem2`, too.
+        if self._source is not None and _source_of(result) not in (None, self._source):
+            return
+        if self._latest and isinstance(result, (Atoms, Maps)):
+            kept = [one for one in self._ready if type(one) is not type(result)]
+            self._skipped += len(self._ready) - len(kept)
+            self._ready = kept
+        self._ready.append(result)
 
     def _read(self) -> Result:
         parts = [part.buffer for part in self._socket.recv_multipart(copy=False)]

@@ -10,10 +10,12 @@ from ._errors import WireError
 DTYPES = ("u1", "u2", "u4", "i2", "i4", "f4", "f8")
 """Element types a frame may have, each in both byte orders."""
 
+_SPELLINGS = frozenset([order + kind for order in "<>" for kind in DTYPES] + ["|u1", "u1"])
+
 
 def dtype_of(text: Any, where: str) -> "np.dtype[Any]":
     """The dtype that an explicit string such as `<u2` names."""
-    if isinstance(text, str) and text.lstrip("<>|") in DTYPES and (text[0] in "<>" or text in ("|u1", "u1")):
+    if isinstance(text, str) and text in _SPELLINGS:
         return np.dtype(text)
     raise WireError("bad_dtype", f"{where}: dtype {text!r} is not one of {', '.join(DTYPES)} with an explicit byte order < or >")
 

@@ -6,19 +6,22 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ._errors import WireError
 
+_LONGEST_WHOLE = 18
+"""Digits (and sign) of a whole number: what fits everybody's 64 bits."""
+
 
 def dump_header(header: Mapping[str, Any]) -> bytes:
     """Strict UTF-8 JSON; NaN and infinity are refused."""
     try:
         return json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise WireError("bad_value", f"header can't be written as JSON: {error}") from error
 
 
 def load_header(data: Any) -> Dict[str, Any]:
     """The JSON object in one message part."""
     try:
-        header = json.loads(bytes(data).decode(), parse_constant=_refuse_constant)
+        header = json.loads(bytes(data).decode(), parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise WireError("bad_json", f"header is not UTF-8 JSON: {error}") from error
     if not isinstance(header, dict):
@@ -28,6 +31,19 @@ def load_header(data: Any) -> Dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large for a number")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_WHOLE:
+        raise ValueError(f"a whole number of {len(text)} digits is too large")
+    return int(text)
 
 
 def check_schema(header: Mapping[str, Any], schema: str) -> None:
@@ -51,6 +67,10 @@ class Fields:
         value = self._required(key)
         if not isinstance(value, str) or not value:
             raise WireError("bad_value", f"{key} = {value!r} is not a non-empty string")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise WireError("bad_value", f"{key} = {value!r} is not Unicode text") from error
         return value
 
     def optional_text(self, key: str) -> Optional[str]:

@@ -155,6 +155,7 @@ def _read_header(header: Mapping[str, Any], max_pixels: int) -> Tuple[Dict[str, 
         if unit is not None:
             units[name] = unit
     vendor = {**{key: value for key, value in header.items() if key not in _KNOWN}, **read.mapping("vendor")}
+    dump_header({"user": read.mapping("user"), "vendor": vendor})  # they will be echoed, so they must be writable
     fields: Dict[str, Any] = {
         "session": read.text("session"),
         "seq": read.count("seq"),

@@ -46,7 +46,7 @@ class FrameReport:
     classes : names of the atom classes, in the order of maps and class numbers
     flags : every reason for doubt
     latency_ms : milliseconds spent per stage, and `total` from receipt to sending
-    dropped : frames lost so far from this source's endpoint, by where
+    dropped : frames of this source lost so far, by where
     user, vendor : echoed from the frame
     """
 

@@ -36,7 +36,7 @@ def robust(frame: NDArray[Any], *, low: float = 16.0, high: float = 84.0, clip: 
     kth = [round(last * q / 100) for q in (0.5, low, 50.0, high, 99.5)]
     ordered = np.partition(sample, sorted(set(kth)))
     least, bottom, middle, top, most = (float(ordered[k]) for k in kth)
-    scale = max((top - bottom) / 2, 0.25 * float(ordered[(ordered >= least) & (ordered <= most)].std()))
+    scale = max((top - bottom) / 2, 0.25 * float(ordered[(ordered >= least) & (ordered <= most)].std(dtype=np.float64)))
     if scale <= 0 or not np.isfinite(scale):
         return np.zeros(frame.shape, np.float32)
     out: NDArray[Any] = frame.astype(work)

@@ -5,11 +5,12 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from conftest import dots, make_plain_bundle
 from streaming import streaming
 
-from atomstream_client import Atoms, FramePublisher, ResultSubscriber
-from atomstream_service.demo import launched
+from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
+from atomstream_service.demo import LaunchFailed, launched
 
 
 def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plane_answers(tmp_path: Path) -> None:
@@ -82,5 +83,34 @@ def test_a_member_that_fails_is_taken_out_and_said_to_have_failed(tmp_path: Path
 
         assert isinstance(first, Atoms)
         assert first.report.members_used == ("m00", "m02")
+        assert "degraded" in first.report.flags
         assert member["id"] == "m01"
         assert service.control().journal()[-1]["actor"] == "engine"
+
+
+def test_a_frame_that_no_member_can_run_is_refused_and_blames_nobody(tmp_path: Path) -> None:
+    bundle = make_plain_bundle(tmp_path / "b", biases=(20.0,), fragile=0)
+    with (
+        launched(tmp_path / "state", bundle=str(bundle.folder)) as service,
+        FramePublisher("test/x", service.frames) as publisher,
+        ResultSubscriber(service.results, kinds=("atoms", "error")) as subscriber,
+    ):
+        assert publisher.wait_for_reader()
+        time.sleep(0.2)
+        for _ in range(3):
+            publisher.publish(dots((64, 64), [(20, 30)]) - 100 * dots((64, 64), [(50, 50)]))
+            failure = subscriber.receive(30)
+            assert isinstance(failure, Failure)
+            assert failure.code == "no_member"
+        publisher.publish(dots((64, 64), [(20, 30)]))
+
+        assert isinstance(subscriber.receive(30), Atoms)
+        assert service.control().members()["members"][0]["state"] == "enabled"
+        assert service.control().status()["engine"]["restarts"] == 0
+
+
+def test_a_bundle_that_can_not_be_accepted_ends_the_service_with_its_reason(tmp_path: Path) -> None:
+    bundle = make_plain_bundle(tmp_path / "b", biases=(-1.0, float("nan")))
+
+    with pytest.raises(LaunchFailed, match="exit code 1"), launched(tmp_path / "state", bundle=str(bundle.folder)):
+        pass

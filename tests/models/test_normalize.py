@@ -33,6 +33,10 @@ def test_a_few_bright_pixels_do_not_move_the_rest() -> None:
     assert robust(bright).max() == 24
 
 
+def test_astronomical_values_are_normalised_too() -> None:
+    np.testing.assert_allclose(robust((1e30 * _noise()).astype(np.float32)), robust(_noise()), atol=1e-4)
+
+
 def test_a_silent_background_does_not_blow_up() -> None:
     frame = np.zeros((64, 64))
     frame[30, 30] = 1.0

@@ -80,6 +80,16 @@ def test_a_pixel_that_is_not_finite_is_refused_by_place(card: Card, bad: float) 
     assert refusal.value.code == "not_finite"
 
 
+@pytest.mark.parametrize("empty", [np.nan, np.inf, 0.0])
+def test_rows_that_a_scan_did_not_reach_may_hold_anything(card: Card, empty: float) -> None:
+    frame = np.random.default_rng(0).normal(10, 1, (64, 64)).astype(np.float32)
+    frame[40:] = empty
+
+    assert prepare(frame, (0.015, 0.015), card).flags == ("rows_missing",)
+    frame[45, 3] = np.nan
+    assert prepare(frame, (0.015, 0.015), card, valid_rows=(0, 40)).flags == ("rows_missing",)
+
+
 def test_huge_but_finite_values_are_no_reason_to_refuse(card: Card) -> None:
     frame = np.full((64, 64), 3e38, np.float32)
     frame[::2] = -3e38

@@ -67,7 +67,6 @@ def test_serve_gives_up_where_its_http_port_is_taken(tmp_path: Path) -> None:
         run = _run("serve", "--state", str(tmp_path), "--http", f"127.0.0.1:{taken.getsockname()[1]}")
 
     assert run.returncode == 1
-    assert str(taken) not in run.stderr
     assert "can't listen" in run.stderr
 
 

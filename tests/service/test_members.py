@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from atomstream_service.control._members import Members
+from atomstream_service.control._members import Members, Wish
 from atomstream_service.control._refusal import RequestRefused
-from atomstream_service.control._store import Store
+from atomstream_service.control._store import Store, StoreUnusable
 from atomstream_service.members import MemberState
-from atomstream_service.transport import EngineUnavailable
+from atomstream_service.transport import EngineSilent, EngineUnavailable
 
 IDS = ("m00", "m01", "m02")
 ON, OFF = MemberState.ENABLED, MemberState.DISABLED
@@ -21,47 +22,57 @@ class Engine:
     def __init__(self) -> None:
         self.told: list[tuple[int, dict[str, MemberState]]] = []
         self.there = True
+        self.silent = False
 
-    def __call__(self, generation: int, states: Mapping[str, MemberState], why: Mapping[str, str]) -> None:
+    def __call__(self, wish: Wish, why: Mapping[str, str]) -> None:
+        if self.silent:
+            raise EngineSilent("busy")
         if not self.there:
             raise EngineUnavailable("gone")
-        self.told.append((generation, dict(states)))
+        self.told.append((wish.generation, dict(wish.states)))
 
 
-def _members(folder: Path, engine: Engine, bundle: str = "a" * 64, min_active: int = 1) -> Members:
-    return Members(bundle, IDS, Store(folder), min_active, engine)
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    yield store
+    store.close()
 
 
-def test_a_change_is_told_journalled_and_counted(tmp_path: Path) -> None:
+def _members(store: Store, engine: Engine, bundle: str = "a" * 64, min_active: int = 1) -> Members:
+    return Members(bundle, IDS, store, min_active, engine)
+
+
+def test_a_change_is_told_journalled_and_counted(store: Store) -> None:
     engine = Engine()
-    members = _members(tmp_path, engine)
+    members = _members(store, engine)
     start = members.wish.generation
     generation = members.change({"m01": OFF}, "kim", "foggy")
 
     assert generation == start + 1
     assert engine.told == [(generation, {"m00": ON, "m01": OFF, "m02": ON})]
-    line = Store(tmp_path).journal()[-1]
+    line = store.journal()[-1]
     assert (line["actor"], line["target"], line["reason"]) == ("kim", "m01", "foggy")
     assert (line["before"], line["after"], line["generation"]) == ({"m01": "enabled"}, {"m01": "disabled"}, generation)
 
 
-def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
-    generation = _members(tmp_path, Engine()).change({"m01": OFF}, "kim", "")
-    again = _members(tmp_path, Engine()).wish
+def test_a_restart_forgets_nothing(store: Store) -> None:
+    generation = _members(store, Engine()).change({"m01": OFF}, "kim", "")
+    again = _members(store, Engine()).wish
 
     assert (again.generation, again.states["m01"], again.selected) == (generation, OFF, True)
 
 
-def test_another_ensemble_starts_with_all_members_and_a_higher_generation(tmp_path: Path) -> None:
-    generation = _members(tmp_path, Engine()).change({"m01": OFF}, "kim", "")
-    other = _members(tmp_path, Engine(), bundle="b" * 64).wish
+def test_another_ensemble_starts_with_all_members_and_a_higher_generation(store: Store) -> None:
+    generation = _members(store, Engine()).change({"m01": OFF}, "kim", "")
+    other = _members(store, Engine(), bundle="b" * 64).wish
 
     assert (other.generation, other.states["m01"], other.selected) == (generation + 1, ON, False)
 
 
-def test_without_an_engine_the_change_is_remembered_and_told_when_it_is_back(tmp_path: Path) -> None:
+def test_without_an_engine_the_change_is_remembered_and_told_when_it_is_back(store: Store) -> None:
     engine = Engine()
-    members = _members(tmp_path, engine)
+    members = _members(store, engine)
     old = members.wish.generation
     engine.there = False
     generation = members.change({"m01": OFF}, "kim", "")
@@ -71,16 +82,16 @@ def test_without_an_engine_the_change_is_remembered_and_told_when_it_is_back(tmp
     assert engine.told == [(generation, {"m00": ON, "m01": OFF, "m02": ON})]
 
 
-def test_an_engine_that_is_up_to_date_is_told_nothing(tmp_path: Path) -> None:
+def test_an_engine_that_is_up_to_date_is_told_nothing(store: Store) -> None:
     engine = Engine()
-    members = _members(tmp_path, engine)
+    members = _members(store, engine)
     members.reconcile(members.wish.generation)
 
     assert engine.told == []
 
 
-def test_the_first_choice_counts_as_a_change_even_where_no_state_differs(tmp_path: Path) -> None:
-    members = _members(tmp_path, Engine())
+def test_the_first_choice_counts_as_a_change_even_where_no_state_differs(store: Store) -> None:
+    members = _members(store, Engine())
     first = members.change({"m00": ON}, "kim", "looked at all of them")
 
     assert members.wish.selected
@@ -91,9 +102,9 @@ def test_the_first_choice_counts_as_a_change_even_where_no_state_differs(tmp_pat
     ("states", "expected", "status"),
     [({"m09": OFF}, None, 404), ({"m00": OFF, "m01": OFF}, None, 409), ({"m00": OFF}, 0, 412)],
 )
-def test_a_change_that_can_not_be_is_refused_and_changes_nothing(tmp_path: Path, states: dict[str, MemberState], expected: int | None, status: int) -> None:
+def test_a_change_that_can_not_be_is_refused_and_changes_nothing(store: Store, states: dict[str, MemberState], expected: int | None, status: int) -> None:
     engine = Engine()
-    members = _members(tmp_path, engine, min_active=2)
+    members = _members(store, engine, min_active=2)
     before = members.wish
     with pytest.raises(RequestRefused) as refusal:
         members.change(states, "kim", "", expected)
@@ -103,11 +114,65 @@ def test_a_change_that_can_not_be_is_refused_and_changes_nothing(tmp_path: Path,
     assert engine.told == []
 
 
-def test_a_member_whose_run_failed_is_set_failed_once(tmp_path: Path) -> None:
+def test_a_member_whose_run_failed_is_set_failed_once(store: Store) -> None:
     engine = Engine()
-    members = _members(tmp_path, engine)
+    members = _members(store, engine)
     members.mark_failed({"m02": "out of memory"})
     members.mark_failed({"m02": "out of memory"})
 
     assert members.wish.states["m02"] is MemberState.FAILED
     assert len(engine.told) == 1
+
+
+def test_an_engine_that_does_not_say_leaves_the_caller_in_no_doubt(store: Store) -> None:
+    engine = Engine()
+    members = _members(store, engine)
+    engine.silent = True
+    with pytest.raises(EngineSilent):
+        members.change({"m01": OFF}, "kim", "")
+    engine.silent = False
+    members.reconcile(members.wish.generation - 1)
+
+    assert engine.told == [(members.wish.generation, {"m00": ON, "m01": OFF, "m02": ON})]
+
+
+def test_a_quorum_that_is_lost_already_does_not_stand_in_the_way_of_repair(store: Store) -> None:
+    members = _members(store, Engine(), min_active=2)
+    members.mark_failed(dict.fromkeys(IDS, "out of memory"))
+
+    members.change({"m00": ON}, "kim", "new GPU")
+    with pytest.raises(RequestRefused):
+        members.change({"m00": OFF}, "kim", "")
+
+
+def test_a_failed_member_is_no_selection(store: Store) -> None:
+    members = _members(store, Engine())
+    members.mark_failed({"m02": "out of memory"})
+
+    assert not members.wish.selected
+
+
+def test_choosing_at_once_from_two_sides_leaves_one_choice(store: Store) -> None:
+    members = _members(store, Engine())
+    choices = [threading.Thread(target=members.choose, args=([member], "kim", "")) for member in IDS for _ in range(5)]
+    for choice in choices:
+        choice.start()
+    for choice in choices:
+        choice.join()
+
+    assert list(members.wish.states.values()).count(ON) == 1
+
+
+def test_the_journal_gives_the_newest_or_those_after_an_id(store: Store) -> None:
+    members = _members(store, Engine())
+    for k in range(6):
+        members.change({"m01": OFF if k % 2 == 0 else ON}, f"actor {k}", "")
+    newest = store.journal(limit=2)
+
+    assert [line["actor"] for line in newest] == ["actor 4", "actor 5"]
+    assert [line["actor"] for line in store.journal(after=newest[0]["id"])] == ["actor 5"]
+
+
+def test_one_state_folder_serves_one_service(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="another service"):
+        Store(tmp_path)

@@ -176,3 +176,34 @@ def test_a_bad_array_never_leaves_the_instrument(image: np.ndarray) -> None:
 def test_random_bytes_are_refused_and_never_crash(parts: list[bytes]) -> None:
     with pytest.raises(WireError):
         decode_frame(parts)
+
+
+_anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+_keys = st.sampled_from(
+    [*["schema", "session", "seq", "source", "channels", "pixel_size", "valid_rows", "dwell_us", "t_end", "user", "vendor", "series", "novelty"]]
+)
+
+
+@given(st.dictionaries(_keys, _anything, max_size=3), st.sampled_from(["<u2", "<>u2", "<<u2", "|u2", "", "<"]))
+def test_a_header_of_any_json_is_a_frame_that_can_be_echoed_or_is_refused(changes: dict[str, Any], dtype: str) -> None:
+    parts = encode_frame(_frame())
+    header = {**json.loads(parts[1]), "channels": [{"name": "a", "dtype": dtype, "shape": [2, 3]}], **changes}
+    parts[1] = json.dumps(header).encode()
+    try:
+        frame = decode_frame(parts)
+    except WireError:
+        return
+
+    assert decode_frame(encode_frame(frame)).vendor == frame.vendor
+
+
+@pytest.mark.parametrize("text", [b'{"seq": 1e999}', b'{"seq": ' + 400 * b"9" + b"}"])
+def test_a_number_beyond_64_bits_is_refused(text: bytes) -> None:
+    with pytest.raises(WireError, match="too large") as refusal:
+        decode_frame([b"x", text, b""])
+
+    assert refusal.value.code == "bad_json"

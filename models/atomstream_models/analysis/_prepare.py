@@ -95,8 +95,8 @@ def prepare(
     rows, columns = frame.shape
     if min(frame.shape) < card.downsample:
         raise FrameRefused("too_small", f"a frame of {rows}x{columns} pixels is smaller than {card.downsample} pixels")
-    _check_finite(frame)
     missing = _missing_rows(frame, valid_rows)
+    _check_finite(frame, missing)
     grid = _grid(frame.shape, pixel_size_nm, card, max_pixels)
     flags = _flags(frame, missing, pixel_size_nm, grid)
     if missing.all():
@@ -116,25 +116,30 @@ def prepare(
     return Prepared(image[None, None], grid, flags, missing)
 
 
-def _check_finite(frame: NDArray[Any]) -> None:
-    if frame.dtype.kind != "f":
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = frame.sum(dtype=np.float64)
-    if not np.isfinite(total):
-        bad = ~np.isfinite(frame)
+def _missing_rows(frame: NDArray[Any], valid_rows: tuple[int, int] | None) -> NDArray[np.bool_]:
+    """Rows without data: outside `valid_rows`, or constant or not finite throughout, as scans that were cut short leave them."""
+    with np.errstate(invalid="ignore"):
+        missing: NDArray[np.bool_] = frame.min(axis=1) == frame.max(axis=1)
+    if frame.dtype.kind == "f" and not _is_finite(frame):
+        missing |= ~np.isfinite(frame).any(axis=1)
+    if valid_rows is not None:
+        missing[: valid_rows[0]] = True
+        missing[valid_rows[1] :] = True
+    return missing
+
+
+def _check_finite(frame: NDArray[Any], missing: NDArray[np.bool_]) -> None:
+    if frame.dtype.kind == "f" and not _is_finite(frame):
+        bad = ~np.isfinite(frame) & ~missing[:, None]
         if bad.any():
             y, x = np.argwhere(bad)[0]
             raise FrameRefused("not_finite", f"{int(bad.sum())} of {frame.size} pixels are not finite, the first at row {y}, column {x}")
 
 
-def _missing_rows(frame: NDArray[Any], valid_rows: tuple[int, int] | None) -> NDArray[np.bool_]:
-    """Rows without data: outside `valid_rows`, or constant, as an aborted scan leaves them."""
-    missing: NDArray[np.bool_] = frame.min(axis=1) == frame.max(axis=1)
-    if valid_rows is not None:
-        missing[: valid_rows[0]] = True
-        missing[valid_rows[1] :] = True
-    return missing
+def _is_finite(frame: NDArray[Any]) -> bool:
+    """Whether all pixels are, at the price of one sum; a sum that overflows is looked at more closely."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(frame.sum(dtype=np.float64))) or bool(np.isfinite(frame).all())
 
 
 def _grid(shape: tuple[int, ...], pixel_size_nm: tuple[float, float] | None, card: Card, max_pixels: int) -> Grid:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ._errors import BundleError
 
+_MOST_BYTES = 1 << 29
+
 
 @dataclass(frozen=True)
 class GoldenFrame:
@@ -49,6 +51,10 @@ def load_golden(path: Path) -> GoldenFrame:
         for a file that is not one.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _MOST_BYTES:
+            raise BundleError("golden", f"{path.name} unpacks to {size} bytes, more than the {_MOST_BYTES} allowed")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         golden = GoldenFrame(
@@ -58,8 +64,12 @@ def load_golden(path: Path) -> GoldenFrame:
             std=arrays["std"].astype(np.float32) if "std" in arrays else None,
             atoms=int(arrays["atoms"]),
         )
+    except BundleError:
+        raise
     except (KeyError, ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise BundleError("golden", f"{path.name} is not a golden frame: {error}") from error
     if golden.frame.ndim != 2 or golden.mean.ndim != 3 or golden.mean.shape[1:] != golden.frame.shape:
         raise BundleError("golden", f"{path.name}: frame {golden.frame.shape} and mean {golden.mean.shape} don't fit")
+    if golden.std is not None and golden.std.shape != golden.mean.shape:
+        raise BundleError("golden", f"{path.name}: mean {golden.mean.shape} and std {golden.std.shape} don't fit")
     return golden

@@ -69,6 +69,8 @@ def _check_file(folder: Path, name: str, sha256: str, limits: Limits) -> None:
 
 def _check_golden(bundle: Bundle) -> None:
     frames = bundle.golden()
+    if len(frames) < 2:
+        raise BundleError("golden", f"the bundle has {len(frames)} golden frames, two or more are needed to accept it")
     for golden in frames:
         if golden.mean.shape[0] != len(bundle.card.classes):
             raise BundleError("golden", f"a golden frame has {golden.mean.shape[0]} classes, the card {len(bundle.card.classes)}")

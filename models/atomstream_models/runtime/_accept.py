@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis import finish, infer, prepare
+from ..analysis import FrameRefused, finish, infer, prepare
 from ..bundle import BundleError
-from ._ensemble import LoadedEnsemble
+from ._ensemble import LoadedEnsemble, MemberFailed
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,11 @@ def accept(ensemble: LoadedEnsemble, tolerance: Tolerance | None = None) -> None
     allowed = tolerance or Tolerance()
     for entry, golden in zip(ensemble.card.golden, ensemble.bundle.golden(), strict=True):
         size = golden.pixel_size_nm
-        prepared = prepare(golden.frame, None if size is None else (size, size), ensemble.card)
-        answer = finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.run), ensemble.card)
+        try:
+            prepared = prepare(golden.frame, None if size is None else (size, size), ensemble.card)
+            answer = finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.run), ensemble.card)
+        except (FrameRefused, MemberFailed) as error:
+            raise BundleError("acceptance", f"{entry.file} can't be answered: {error}") from error
         _compare(entry.file, "mean", answer.mean, golden.mean, allowed.mean)
         if (answer.std is None) != (golden.std is None):
             raise BundleError("acceptance", f"{entry.file}: one of the two answers has no std map")

@@ -112,7 +112,10 @@ def load_ensemble(bundle: Bundle, device: Device = "auto", threads: int | None =
     if not providers:
         raise LoadError("device cuda was asked for, but the installed onnxruntime is built without CUDA; install onnxruntime-gpu instead")
     sessions = {member.id: _session(bundle.member_path(member.id), providers) for member in bundle.card.members}
-    active = tuple(next(iter(sessions.values())).get_providers())
+    found = {tuple(session.get_providers()) for session in sessions.values()}
+    if len(found) > 1:
+        raise LoadError(f"the members would run on different devices: {' and '.join(sorted(map(str, found)))}")
+    (active,) = found
     if device == "cuda" and "CUDAExecutionProvider" not in active:
         raise LoadError(f"device cuda was asked for, but the sessions run on {', '.join(active)}")
     on_cpu = "CUDAExecutionProvider" not in active

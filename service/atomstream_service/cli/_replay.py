@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from atomstream_client import FramePublisher
 from ..errors import AtomstreamError
 from ._commands import Commands
 
+_ROOM_S = 60.0
+"""A file can wait for a service that is behind; a scan could not."""
+_LINGER_S = 60.0
 _NAMES = ("images", "image", "frames", "frame")
 
 
@@ -44,6 +48,7 @@ def _run(given: argparse.Namespace) -> int:
             raise UnreadableFile(f"no service listens at {given.to}")
         sent = sum(_paced(publisher, images, size, given.fps))
         print(f"sent {sent} of {len(images)} frames, {publisher.dropped} dropped")
+        publisher.close(linger_s=_LINGER_S)
     return 0 if sent == len(images) else 1
 
 
@@ -51,7 +56,7 @@ def _paced(publisher: FramePublisher, images: NDArray[Any], size: tuple[float, f
     start = time.monotonic()
     for k, image in enumerate(track(images, "replaying")):
         time.sleep(max(0.0, start + k / fps - time.monotonic()))
-        yield publisher.publish(image, frame=k, pixel_size=size, t_end=time.time())
+        yield publisher.publish(image, wait_s=_ROOM_S, frame=k, pixel_size=size, t_end=time.time())
 
 
 def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
@@ -62,24 +67,32 @@ def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
     UnreadableFile
         naming what is wrong with the file.
     """
-    pixel_nm = None
+    pixel_nm, kind = None, file.suffix.lower()
     try:
-        if file.suffix == ".npz":
+        if kind == ".npz":
             with np.load(file, allow_pickle=False) as arrays:
                 name = next((name for name in _NAMES if name in arrays.files), None)
                 if name is None:
                     raise UnreadableFile(f"{file} holds {', '.join(arrays.files)}; name the frames 'images'")
                 images = arrays[name]
                 pixel_nm = float(arrays["pixel_size_nm"]) if "pixel_size_nm" in arrays.files else None
-        elif file.suffix == ".npy":
+        elif kind == ".npy":
             images = np.load(file, allow_pickle=False)
-        elif file.suffix in (".tif", ".tiff"):
-            images = tifffile.imread(file)
+        elif kind in (".tif", ".tiff"):
+            images = _read_tiff(file)
         else:
             raise UnreadableFile(f"{file} is not a .npy, .npz or TIFF file")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tifffile.TiffFileError) as error:
         raise UnreadableFile(f"{file} can't be read: {error}") from error
     images = images[None] if images.ndim == 2 else images
     if images.ndim != 3 or 0 in images.shape:
         raise UnreadableFile(f"{file} holds an array of shape {list(images.shape)}, not frames (frames, rows, columns)")
     return images, pixel_nm
+
+
+def _read_tiff(file: Path) -> NDArray[Any]:
+    with tifffile.TiffFile(file) as tiff:
+        series = tiff.series[0]
+        if "S" in series.axes:
+            raise UnreadableFile(f"{file} holds colour images, not frames")
+        return np.asarray(series.asarray())

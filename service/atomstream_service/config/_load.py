@@ -34,10 +34,12 @@ def load_config(file: Path | None = None, environment: Mapping[str, str] | None 
         for a file that can't be read, an unknown key or a value out of range.
     """
     values = _from_file(file) if file else {}
-    for given in (_from_environment(environment or {}), {key: value for key, value in (flags or {}).items() if value is not None}):
-        endpoint = given.get("frames")
-        first, *others = values.get("frames") or [{}]
-        values |= {**given, "frames": [{**first, "endpoint": endpoint}, *others]} if isinstance(endpoint, str) else given
+    for source in (_from_environment(environment or {}), {key: value for key, value in (flags or {}).items() if value is not None}):
+        given = dict(source)
+        endpoint, known = given.get("frames"), values.get("frames") or [{}]
+        if isinstance(endpoint, str) and isinstance(known, list):
+            given["frames"] = [{**known[0], "endpoint": endpoint}, *known[1:]]
+        values |= given
     try:
         return Config.model_validate(values)
     except ValidationError as error:

@@ -45,6 +45,10 @@ def _loopback_only(what: str, host: str | None) -> None:
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
+Side = Annotated[int, Field(ge=8, le=1 << 16)]
+"""Pixels along one side of a frame."""
+
+
 class FramesEndpoint(_Confined):
     """One socket that frames come in through."""
 
@@ -78,10 +82,11 @@ class Config(_Confined):
     partial_frames: bool = Field(False, description="analyse frames of scans that still run, too")
     maps: bool = Field(True, description="publish mean and std maps")
     max_pixels: int = Field(1 << 26, ge=64, le=1 << 32, description="largest frame accepted, in pixels")
-    warm_shapes: tuple[tuple[int, int], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
+    warm_shapes: tuple[tuple[Side, Side], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
     min_active: int = Field(1, ge=1, description="members that must stay enabled")
     shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")
     results_backlog: int = Field(64, ge=1, description="messages kept for a slow reader of results before it loses some")
+    stall_s: float = Field(120.0, gt=0, description="seconds on one frame after which the engine is restarted")
     watchdog_s: float = Field(20.0, gt=0, description="seconds without an answer after which the engine is restarted")
 
     @field_validator("http")

@@ -15,6 +15,8 @@ _CLASS_COLOURS_BGR = ((233, 180, 86), (0, 94, 213), (115, 158, 0), (167, 121, 20
 
 def grey(image: NDArray[Any]) -> NDArray[np.uint8]:
     """A frame stretched between its 0.5 and 99.8 percentiles, shape (rows, columns)."""
+    finite = np.isfinite(image)
+    image = np.where(finite, image, image[finite].min() if finite.any() else 0)
     low, high = np.percentile(image, (0.5, 99.8))
     span = max(float(high) - float(low), 1e-12)
     stretched: NDArray[np.float64] = np.clip((image.astype(np.float64) - low) * (255 / span), 0, 255)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..members import MemberState
-from ..transport import EngineUnavailable
+from ..transport import EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
 from ._store import Entry, Store
 
-SetMembers = Callable[[int, Mapping[str, MemberState], Mapping[str, str]], None]
-"""Tells the engine (generation, states, {"actor", "reason"}); returns when the change holds."""
+SetMembers = Callable[["Wish", Mapping[str, str]], None]
+"""Tells the engine (wish, {"actor", "reason"}); returns when the change holds."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,19 @@ class Members:
         ------
         RequestRefused
             404 unknown member, 409 too few enabled members, 412 the state has changed since `expected_generation`.
+        EngineSilent
+            the change is remembered and will hold, but the engine has not said since when.
         """
-        with self._lock:
-            before = self._wish
-            if expected_generation is not None and expected_generation != before.generation:
-                raise RequestRefused(412, "changed_meanwhile", f"the generation is {before.generation} by now, not {expected_generation}")
-            after = _changed(before, states, self._min_active)
-            if after.states == before.states and before.selected:
-                return before.generation
-            self._carry_out(before, after, actor, reason)
-            return after.generation
+        return self._change(lambda wish: states, actor, reason, expected_generation)
+
+    def choose(self, enabled: Collection[str], actor: str, reason: str, expected_generation: int | None = None) -> int:
+        """Have exactly these members enabled; those of the others that were are disabled. Otherwise as `change`."""
+
+        def states(wish: Wish) -> Mapping[str, MemberState]:
+            out = [member for member, state in wish.states.items() if state is MemberState.ENABLED and member not in enabled]
+            return {**dict.fromkeys(out, MemberState.DISABLED), **dict.fromkeys(enabled, MemberState.ENABLED)}
+
+        return self._change(states, actor, reason, expected_generation)
 
     def mark_failed(self, failures: Mapping[str, str]) -> None:
         """Set members whose run failed to `failed`, on the engine's behalf; quorum or not, they can't run."""
@@ -76,13 +79,24 @@ class Members:
                 self._carry_out(before, after, "engine", "; ".join(failures[member] for member in new))
 
     def reconcile(self, engine_generation: int) -> None:
-        """Bring an engine that has just started up to a change that was made while it did."""
+        """Bring an engine up to a change that it has missed."""
         with self._lock:
             if engine_generation != self._wish.generation:
-                self._tell(self._wish, "control", "engine started with an older state")
+                self._tell(self._wish, "control", "the engine had missed this change")
+
+    def _change(self, states: Callable[[Wish], Mapping[str, MemberState]], actor: str, reason: str, expected_generation: int | None) -> int:
+        with self._lock:
+            before = self._wish
+            if expected_generation is not None and expected_generation != before.generation:
+                raise RequestRefused(412, "changed_meanwhile", f"the generation is {before.generation} by now, not {expected_generation}")
+            after = _changed(before, states(before), self._min_active)
+            if after.states == before.states and before.selected:
+                return before.generation
+            self._carry_out(before, after, actor, reason)
+            return after.generation
 
     def _carry_out(self, before: Wish, after: Wish, actor: str, reason: str) -> None:
-        self._tell(after, actor, reason)
+        """Remember first, tell then: no generation that the engine has ever reported can be forgotten and given out again."""
         changed = [member for member in after.states if after.states[member] is not before.states[member]]
         entry = Entry(
             actor=actor,
@@ -95,12 +109,15 @@ class Members:
         )
         self._store.record(entry, _remembered(after))
         self._wish = after
+        self._tell(after, actor, reason)
 
     def _tell(self, wish: Wish, actor: str, reason: str) -> None:
         try:
-            self._set_members(wish.generation, wish.states, {"actor": actor, "reason": reason})
+            self._set_members(wish, {"actor": actor, "reason": reason})
+        except EngineSilent:
+            raise
         except EngineUnavailable:
-            # The supervisor restarts the engine, and `reconcile` follows.
+            # It has ended; the supervisor starts it again with this very wish.
             return
 
 
@@ -109,10 +126,14 @@ def _changed(before: Wish, states: Mapping[str, MemberState], min_active: int) -
     if unknown:
         raise RequestRefused(404, "unknown_member", f"there is no member {', '.join(unknown)}; there are {', '.join(before.states)}")
     after = {**before.states, **states}
-    active = sum(state is MemberState.ENABLED for state in after.values())
-    if active < min_active:
+    active, was = _enabled(after), _enabled(before.states)
+    if active < min_active and active <= was:
         raise RequestRefused(409, "min_active", f"{active} members would stay enabled, at least {min_active} must")
     return replace(before, generation=before.generation + 1, states=after, selected=True)
+
+
+def _enabled(states: Mapping[str, MemberState]) -> int:
+    return sum(state is MemberState.ENABLED for state in states.values())
 
 
 def _restored(bundle: str, ids: tuple[str, ...], store: Store) -> Wish:

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..transport import CommandRefused, EngineUnavailable
+from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
 
 _STATUS_OF_CODE = {
@@ -20,6 +20,7 @@ _STATUS_OF_CODE = {
     "too_small": 422,
     "not_finite": 422,
     "scale_out_of_reach": 422,
+    "no_member": 503,
 }
 
 
@@ -40,6 +41,10 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(CommandRefused)
     async def _command(request: Request, error: CommandRefused) -> JSONResponse:
         return problem(_STATUS_OF_CODE.get(error.code, 500), error.code, str(error))
+
+    @app.exception_handler(EngineSilent)
+    async def _silent(request: Request, error: EngineSilent) -> JSONResponse:
+        return problem(503, "engine_silent", f"{error}; a change of members is remembered and holds once it does")
 
     @app.exception_handler(EngineUnavailable)
     async def _unavailable(request: Request, error: EngineUnavailable) -> JSONResponse:

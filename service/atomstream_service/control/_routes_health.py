@@ -32,8 +32,8 @@ def health_routes(service: Service) -> APIRouter:
     def metrics() -> Response:
         return Response(exposition(service.status), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/v1/journal", summary="Who changed what, when, why, from what to what")
-    def journal(after: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
+    @router.get("/v1/journal", summary="Who changed what, when, why, from what to what: the newest, or those after an id")
+    def journal(after: Annotated[int | None, Query(ge=0, le=1 << 62)] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
         return {"entries": service.store.journal(after, limit)}
 
     return router

@@ -58,10 +58,7 @@ def member_routes(service: Service) -> APIRouter:
 
     @router.put("/v1/members", summary="Choose the members that count, in one step")
     def choose(wanted: MemberChoice, request: Request, response: Response, if_match: IfMatch = None, actor: Actor = None) -> dict[str, Any]:
-        chosen = dict.fromkeys(wanted.enabled, MemberState.ENABLED)
-        before = service.members.wish.states
-        others = {member: MemberState.DISABLED for member, state in before.items() if member not in chosen and state is MemberState.ENABLED}
-        generation = service.members.change({**others, **chosen}, _actor(actor, request), wanted.reason, _generation(if_match))
+        generation = service.members.choose(wanted.enabled, _actor(actor, request), wanted.reason, _generation(if_match))
         return _changed(response, generation)
 
     def _changed(response: Response, generation: int) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
     """
     signal.signal(signal.SIGTERM, _end)
     bundle = open_bundle(find_bundle(config.bundle, config.state))
+    if config.min_active > len(bundle.card.members):
+        raise ServiceFailed(f"min_active is {config.min_active}, but the ensemble has {len(bundle.card.members)} members")
     with _listen(config.http_host, config.http_port) as listener:
         hopeless = threading.Event()
 

@@ -12,8 +12,8 @@ from ..config import Config
 from ..engine import EngineSpec
 from ..members import MemberState
 from ..transport import EngineUnavailable, Reply
-from ._members import Members
-from ._store import Store
+from ._members import Members, Wish
+from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,8 @@ class Service:
         self.supervisor = Supervisor(
             self._spec,
             watchdog_s=config.watchdog_s,
-            on_ready=lambda status: self.members.reconcile(status["ensemble"]["generation"]),
+            stall_s=config.stall_s,
+            on_ready=self._on_ready,
             on_status=self._on_status,
             on_hopeless=on_hopeless,
         )
@@ -99,8 +100,13 @@ class Service:
 
     def not_ready(self) -> list[str]:
         """Why frames are not being answered; empty when they are."""
-        state = self.supervisor.state
-        return [] if state is EngineState.READY else [f"the engine is {state}"]
+        seen, state = self._seen()
+        if state is not EngineState.READY:
+            return [f"the engine is {state}"]
+        if MemberState.ENABLED not in self.members.wish.states.values():
+            return ["no member is enabled"]
+        busy_s = seen["busy_s"] or 0.0
+        return [f"one frame has been under way for {busy_s:.0f} s"] if busy_s > self.config.watchdog_s else []
 
     def _spec(self, commands: str) -> EngineSpec:
         wish = self.members.wish
@@ -113,10 +119,19 @@ class Service:
             selected=wish.selected,
         )
 
-    def _set_members(self, generation: int, states: Mapping[str, MemberState], why: Mapping[str, str]) -> None:
-        self.call("set_members", {"generation": generation, "states": dict(states), "why": dict(why)}, timeout_s=_CHANGE_TIMEOUT_S)
+    def _set_members(self, wish: Wish, why: Mapping[str, str]) -> None:
+        arguments = {"generation": wish.generation, "states": dict(wish.states), "selected": wish.selected, "why": dict(why)}
+        self.call("set_members", arguments, timeout_s=_CHANGE_TIMEOUT_S)
+
+    def _on_ready(self, status: Mapping[str, Any]) -> None:
+        generation = status["ensemble"]["generation"]
+        if self.supervisor.restarts:
+            self.store.record(Entry("control", "restart_engine", "engine", "it had ended", None, {"pid": status["pid"]}, generation), {})
+        self.members.reconcile(generation)
 
     def _on_status(self, status: Mapping[str, Any]) -> None:
         if status["failures"]:
             log.error("members failed: %s", status["failures"])
             self.members.mark_failed(status["failures"])
+        else:
+            self.members.reconcile(status["ensemble"]["generation"])

@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import AtomstreamError
+
+_PATIENCE_S = 5.0
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -34,16 +38,31 @@ class Entry:
     generation: int
 
 
+class StoreUnusable(AtomstreamError):
+    """The state folder is held by another service, or damaged."""
+
+
 class Store:
-    """Journal and state; each write is on disk when it returns. Safe from any thread."""
+    """Journal and state, held by one service at a time; each write is on disk when it returns. Safe from any thread.
+
+    Raises
+    ------
+    StoreUnusable
+        naming the folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(folder / "atomstream.sqlite", check_same_thread=False, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        self._database.executescript(_SCHEMA)
+        self._database = sqlite3.connect(folder / "atomstream.sqlite", timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
+        try:
+            self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise StoreUnusable(f"the state in {folder} can't be used ({error}); another service may hold it, choose another --state") from error
 
     def record(self, entry: Entry, state: Mapping[str, Any]) -> None:
         """Write a journal line and the state that it leads to, both or neither."""
@@ -68,10 +87,14 @@ class Store:
                 [(name, json.dumps(value)) for name, value in state.items()],
             )
 
-    def journal(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
-        """Up to `limit` lines with an id above `after`, oldest first."""
+    def journal(self, after: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest `limit` lines, or the first `limit` with an id above `after`; oldest first."""
+        newest = "SELECT * FROM (SELECT * FROM journal ORDER BY id DESC LIMIT ?) ORDER BY id"
         with self._lock:
-            cursor = self._database.execute("SELECT * FROM journal WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+            if after is None:
+                cursor = self._database.execute(newest, (limit,))
+            else:
+                cursor = self._database.execute("SELECT * FROM journal WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
             names = [column[0] for column in cursor.description]
             lines = [dict(zip(names, row, strict=True)) for row in cursor]
         return [{**line, "before": json.loads(line["before"]), "after": json.loads(line["after"])} for line in lines]

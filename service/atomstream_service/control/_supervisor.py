@@ -19,6 +19,7 @@ from ..transport import CommandClient, EngineUnavailable
 log = logging.getLogger(__name__)
 
 _CANNOT_START = 3
+_FIRST_TRIES = 3
 _SETTLED_S = 30.0
 _LONGEST_PAUSE_S = 10.0
 _POLL_S = 1.0
@@ -50,12 +51,14 @@ class Supervisor:
         make_spec: Callable[[str], EngineSpec],
         *,
         watchdog_s: float,
+        stall_s: float,
         on_ready: Callable[[Mapping[str, Any]], None],
         on_status: Callable[[Mapping[str, Any]], None],
         on_hopeless: Callable[[], None],
     ) -> None:
         self._make_spec = make_spec
         self._watchdog_s = watchdog_s
+        self._stall_s = stall_s
         self._on_ready = on_ready
         self._on_status = on_status
         self._on_hopeless = on_hopeless
@@ -93,10 +96,12 @@ class Supervisor:
     def _run(self) -> None:
         pause_s = 0.1
         died_at: float | None = None
+        came_up = False
         while not self._stop.is_set():
             born = time.monotonic()
             process = self._spawn()
             if self._wait_ready(process):
+                came_up = True
                 if died_at is not None:
                     self.last_restart_s = time.monotonic() - died_at
                     log.warning("engine is back after %.2f s", self.last_restart_s)
@@ -107,7 +112,7 @@ class Supervisor:
             self.pid = None
             if self._stop.is_set():
                 break
-            if process.returncode == _CANNOT_START and self._starts == 1:
+            if not came_up and (process.returncode == _CANNOT_START or self._starts == _FIRST_TRIES):
                 self._on_hopeless()
                 break
             self.state = EngineState.RESTARTING
@@ -135,7 +140,10 @@ class Supervisor:
                 self.status = self.commands.call("status", timeout_s=0.2).body
             except EngineUnavailable:
                 continue
-            self._on_ready(self.status)
+            try:
+                self._on_ready(self.status)
+            except Exception:
+                log.exception("bringing the engine up to date failed; it is tried again while it runs")
             self.state = EngineState.READY
             return True
         return False
@@ -152,13 +160,20 @@ class Supervisor:
             try:
                 self.status = self.commands.call("status", timeout_s=_POLL_S).body
                 heard = time.monotonic()
+                self._on_status(self.status)
             except EngineUnavailable:
                 if time.monotonic() - heard > self._watchdog_s:
                     log.error("engine has not answered for %.0f s; ending it", self._watchdog_s)
                     process.kill()
                     return
                 continue
-            self._on_status(self.status)
+            except Exception:
+                # Whatever is wrong with what was heard, somebody has to go on watching.
+                log.exception("following the engine failed")
+            if (self.status["busy_s"] or 0.0) > self._stall_s:
+                log.error("engine has been on one frame for %.0f s; ending it", self._stall_s)
+                process.kill()
+                return
 
 
 def _close_input(process: subprocess.Popen[bytes]) -> None:

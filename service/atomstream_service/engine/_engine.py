@@ -54,6 +54,7 @@ class Engine:
         self.inference.start()
         for receiving in self._receiving:
             receiving.start()
+        self.pipeline.say(Event("engine", time.time(), {"state": "started", "generation": self.inference.active.generation}))
 
     def stop(self) -> None:
         """Answer what is being worked on, then end."""
@@ -61,14 +62,21 @@ class Engine:
         for receiving in self._receiving:
             receiving.stop()
         self.inference.stop()
+        while (left := self.intake.take(0)) is not None:
+            if isinstance(left, Job):
+                self.ledger.lost(left.frame.source, "queue")
+            else:
+                left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()
         self.inference.active.ensemble.close()
 
-    def set_members(self, generation: int, states: Mapping[str, MemberState], why: Mapping[str, str]) -> None:
+    def set_members(self, generation: int, states: Mapping[str, MemberState], selected: bool, why: Mapping[str, str]) -> None:
         """Change member states from the next frame on; returns once no older result can follow."""
+        if self.inference.active.generation == generation:
+            return
 
         def update(before: Active) -> Active:
-            return Active(before.ensemble, generation, {**before.states, **states}, True)
+            return Active(before.ensemble, generation, {**before.states, **states}, selected)
 
         self._change(update, "member", {"generation": generation, "states": dict(states), **why})
 

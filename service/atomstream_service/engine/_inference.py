@@ -24,9 +24,14 @@ from ._work import Active, Job, Work
 _IDLE_S = 0.5
 
 
+class NoMember(RuntimeError):
+    """No enabled member could run on a frame."""
+
+
 class Inference:
     """Answers frames one by one; what changes the ensemble happens between two of them.
 
+    busy_since : when the frame that is being worked on was taken, on `time.monotonic`; None between frames
     failures : member id -> why its run failed; such a member is left out until the control plane has set its state
     """
 
@@ -38,6 +43,7 @@ class Inference:
         self._config = config
         self._frames = 0
         self.failures: dict[str, str] = {}
+        self.busy_since: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -76,10 +82,12 @@ class Inference:
     def _run(self) -> None:
         while not self._stop.is_set():
             item = self._intake.take(_IDLE_S)
+            self.busy_since = time.monotonic()
             if isinstance(item, Job):
                 self._answer(item)
             elif item is not None:
                 item()
+            self.busy_since = None
 
     def _answer(self, job: Job) -> None:
         active = self._active
@@ -98,8 +106,8 @@ class Inference:
         except FrameRefused as error:
             self._fail(job, error.code, str(error))
             return
-        except MemberFailed as error:
-            self._fail(job, "inference_failed", f"no enabled member could run: {error}")
+        except NoMember as error:
+            self._fail(job, "no_member", f"no enabled member could run: {error}")
             return
         done = time.perf_counter()
         self._frames += job.done is None
@@ -109,15 +117,22 @@ class Inference:
             self._run_shadows(active, prepared, shadows)
 
     def _infer(self, active: Active, prepared: Prepared) -> Inferred:
-        """Run the enabled members; one whose run fails is left out from now on and the frame is run again."""
-        while True:
-            members = self._healthy(active, MemberState.ENABLED)
+        """Run the enabled members; a frame that one of them fails on is run again by the rest.
+
+        A member is blamed only where another one could run: what all fail on is the frame's fault.
+        """
+        members = self._healthy(active, MemberState.ENABLED)
+        failed: dict[str, str] = {}
+        while members:
             try:
-                return infer(prepared, active.ensemble.card, members, active.ensemble.run)
+                inferred = infer(prepared, active.ensemble.card, members, active.ensemble.run)
             except MemberFailed as error:
-                self.failures[error.member] = str(error)
-                if len(members) == 1:
-                    raise
+                failed[error.member] = str(error)
+                members = [member for member in members if member not in failed]
+            else:
+                self.failures.update(failed)
+                return inferred
+        raise NoMember("; ".join(failed.values()) or "no member is enabled")
 
     def _run_shadows(self, active: Active, prepared: Prepared, into: dict[str, NDArray[np.float32]]) -> None:
         members = self._healthy(active, MemberState.SHADOW)
@@ -129,10 +144,7 @@ class Inference:
             self.failures[error.member] = str(error)
 
     def _healthy(self, active: Active, state: MemberState) -> Sequence[str]:
-        members = active.members_in(state)
-        healthy = tuple(member for member in members if member not in self.failures)
-        # With nobody left the frame fails, and its message names a member that did.
-        return healthy or members
+        return [member for member in active.members_in(state) if member not in self.failures]
 
     def _fail(self, job: Job, code: str, message: str) -> None:
         failure = Failure(job.frame.source, code, message, job.frame.session, job.frame.seq, time.time())

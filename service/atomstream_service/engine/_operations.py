@@ -63,6 +63,7 @@ class Operations:
                 },
                 "members": {member: {"state": state, "latency_ms": ensemble.last_ms.get(member)} for member, state in active.states.items()},
                 "selected": active.selected,
+                "busy_s": None if (since := self._engine.inference.busy_since) is None else time.monotonic() - since,
                 "failures": dict(self._engine.inference.failures),
                 "staged": self._engine.staging.keys,
                 "streams": self._engine.ledger.summary(),
@@ -74,7 +75,7 @@ class Operations:
 
     def set_members(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         states = {member: MemberState(state) for member, state in arguments["states"].items()}
-        self._engine.set_members(arguments["generation"], states, arguments["why"])
+        self._engine.set_members(arguments["generation"], states, arguments["selected"], arguments["why"])
         return Reply({"generation": arguments["generation"]})
 
     def stage(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:

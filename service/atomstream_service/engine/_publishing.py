@@ -10,6 +10,7 @@ from collections.abc import Callable
 from atomstream_models.analysis import finish
 from atomstream_wire import Atoms, FrameReport, Maps, Result, encode_result
 
+from ..members import MemberState
 from ..transport import ResultSocket
 from ._ledger import Ledger
 from ._timing import Timing
@@ -82,6 +83,8 @@ class Pipeline:
         answer = finish(work.inferred, card)
         done = time.perf_counter()
         flags = answer.flags
+        if answer.members_used and len(answer.members_used) < len(work.active.members_in(MemberState.ENABLED)):
+            flags = (*flags, "degraded")
         if card.origin == "simulated" and not work.active.selected:
             # Mean and std mean nothing before the artifact-free members have been picked (Ghosh et al. 2021).
             flags = (*flags, "unselected")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from atomstream_wire import Failure, Frame, WireError, decode_frame
 
@@ -16,6 +16,8 @@ from ._slot import Slot
 from ._work import Job
 
 _POLL_MS = 100
+_NO_CHANNEL = "no_channel"
+_LONGEST_TOPIC = 200
 
 
 class Receiving:
@@ -54,7 +56,7 @@ class Receiving:
                 return
             channel = self._channel(frame)
         except WireError as error:
-            self._reject(error)
+            self._reject(error, _decoded(parts[0]) if parts else None, noted=error.code != _NO_CHANNEL)
             return
         if new:
             self._slot.put(Job(frame, channel, frame.channels[channel], t_recv, clock_recv))
@@ -65,20 +67,31 @@ class Receiving:
             return next(iter(frame.channels))
         if wanted not in frame.channels:
             header = {"session": frame.session, "seq": frame.seq, "source": frame.source}
-            raise WireError("no_channel", f"channel {wanted!r} is not among {', '.join(frame.channels)}", header)
+            raise WireError(_NO_CHANNEL, f"channel {wanted!r} is not among {', '.join(frame.channels)}", header)
         return wanted
 
-    def _reject(self, error: WireError) -> None:
+    def _reject(self, error: WireError, topic: str | None, noted: bool) -> None:
         source, session, seq = (error.header.get(key) for key in ("source", "session", "seq"))
-        source = source if isinstance(source, str) and source else "unknown"
+        source = source if _is_text(source) else topic if _is_text(topic) else "unknown"
+        session = session if _is_text(session) else None
+        seq = seq if type(seq) is int and seq >= 0 else None
+        if noted and session is not None and seq is not None:
+            self._ledger.arrived(source, session, seq)  # it came, so its number is no gap
         self._ledger.lost(source, "rejected")
-        self._refuse(
-            Failure(
-                source,
-                error.code,
-                str(error),
-                session if isinstance(session, str) and session else None,
-                seq if type(seq) is int and seq >= 0 else None,
-                time.time(),
-            )
-        )
+        self._refuse(Failure(source, error.code, str(error), session, seq, time.time()))
+
+
+def _decoded(topic: Any) -> str | None:
+    """A topic that could be read out in an answer."""
+    try:
+        text = bytes(topic).decode()
+    except UnicodeDecodeError:
+        return None
+    return text if text.isprintable() and len(text) <= _LONGEST_TOPIC else None
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from atomstream_models.bundle import BundleError, open_bundle
-from atomstream_models.runtime import Device, LoadedEnsemble, LoadError, accept, load_ensemble
+from atomstream_models.runtime import Device, LoadedEnsemble, LoadError, MemberFailed, accept, load_ensemble
 
 from ..transport import CommandRefused
 
@@ -35,6 +35,9 @@ class Staging:
             accept(ensemble)
             for shape in self._shapes:
                 ensemble.warm(shape)
+        except MemberFailed as error:
+            ensemble.close()
+            raise LoadError(f"warming up failed: {error}") from error
         except Exception:
             ensemble.close()
             raise

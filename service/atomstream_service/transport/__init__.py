@@ -1,15 +1,16 @@
 """ZeroMQ, which nothing else in the service imports: frames in, results out, and the line between the two processes."""
 
-from ._commands import CommandClient, CommandRefused, CommandServer, EngineUnavailable, Reply
+from ._commands import CommandClient, CommandRefused, CommandServer, EngineSilent, EngineUnavailable, Reply
 from ._frames import FrameSocket
 from ._results import ResultSocket
-from ._socket import AddressInUse
+from ._socket import AddressUnusable
 
 __all__ = [
-    "AddressInUse",
+    "AddressUnusable",
     "CommandClient",
     "CommandRefused",
     "CommandServer",
+    "EngineSilent",
     "EngineUnavailable",
     "FrameSocket",
     "Reply",

@@ -19,7 +19,11 @@ _ALIVE_EVERY_S = 0.05
 
 
 class EngineUnavailable(AtomstreamError):
-    """The engine did not answer in time: it starts, restarts or hangs."""
+    """The engine did not answer: it starts, restarts or hangs."""
+
+
+class EngineSilent(EngineUnavailable):
+    """The engine is alive but did not answer in time; it may still do what it was told."""
 
 
 class CommandRefused(AtomstreamError):
@@ -43,9 +47,12 @@ Handler = Callable[[str, Mapping[str, Any], Sequence[Any]], Reply]
 
 
 class CommandServer:
-    """Answers commands on threads of its own, so that one that waits for a frame boundary holds up no other."""
+    """Answers commands on threads of its own, so that one that waits for a frame boundary holds up no other.
 
-    def __init__(self, endpoint: str, handler: Handler, threads: int = 8) -> None:
+    threads : more than the single frames that may wait at once, so that a status is always answered
+    """
+
+    def __init__(self, endpoint: str, handler: Handler, threads: int = 24) -> None:
         self._handler = handler
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         outside, inside = self._context.socket(zmq.ROUTER), self._context.socket(zmq.DEALER)
@@ -100,8 +107,10 @@ class CommandClient:
 
         Raises
         ------
-        EngineUnavailable
+        EngineSilent
             when none comes in time.
+        EngineUnavailable
+            when the engine has ended.
         CommandRefused
             when the engine will not.
         """
@@ -127,4 +136,4 @@ class CommandClient:
                 return
             if not self._alive():
                 raise EngineUnavailable(f"the engine ended before it answered {operation!r}")
-        raise EngineUnavailable(f"the engine did not answer {operation!r} within {timeout_s:g} s")
+        raise EngineSilent(f"the engine did not answer {operation!r} within {timeout_s:g} s")

@@ -8,7 +8,7 @@ from typing import Any
 import zmq
 
 from ..config import FramesEndpoint
-from ._socket import bind
+from ._socket import bind, connect, new_socket
 
 _HIGH_WATER = 4
 """Messages that ZeroMQ may hold: few, because what waits is decided in the engine's slots, where it is counted."""
@@ -21,15 +21,14 @@ class FrameSocket:
     """
 
     def __init__(self, config: FramesEndpoint, patience_s: float = 5.0) -> None:
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB if config.socket == "sub" else zmq.PULL)
+        self._socket = new_socket(zmq.SUB if config.socket == "sub" else zmq.PULL)
         self._socket.set_hwm(_HIGH_WATER)
-        self._socket.setsockopt(zmq.LINGER, 0)
         if config.socket == "sub":
             self._socket.subscribe(b"")
         if config.attach == "bind":
             bind(self._socket, config.endpoint, patience_s)
         else:
-            self._socket.connect(config.endpoint)
+            connect(self._socket, config.endpoint)
 
     def receive(self, timeout_ms: int) -> Sequence[Any] | None:
         """The parts of the next message as buffers on ZeroMQ's own memory, or None after the timeout."""

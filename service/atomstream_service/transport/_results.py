@@ -7,16 +7,15 @@ from typing import Any
 
 import zmq
 
-from ._socket import bind
+from ._socket import bind, new_socket
 
 
 class ResultSocket:
     """A PUB socket, used from one thread. A reader that falls `backlog` messages behind loses some; nobody waits for it."""
 
     def __init__(self, endpoint: str, backlog: int, patience_s: float = 5.0) -> None:
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
+        self._socket = new_socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, backlog)
-        self._socket.setsockopt(zmq.LINGER, 0)
         bind(self._socket, endpoint, patience_s)
 
     def send(self, parts: Sequence[Any]) -> None:

@@ -7,8 +7,30 @@ import zmq
 from ..errors import AtomstreamError
 
 
-class AddressInUse(AtomstreamError):
-    """A socket can't be bound because something else listens there."""
+class AddressUnusable(AtomstreamError):
+    """A socket can't be bound or connected: something else listens there, or there is no such place."""
+
+
+def new_socket(kind: int) -> zmq.Socket[bytes]:
+    """A socket of the process's context that speaks IPv6, too, and holds nothing back when it is closed."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+    socket.setsockopt(zmq.IPV6, 1)
+    socket.setsockopt(zmq.LINGER, 0)
+    return socket
+
+
+def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """Connect, now or whenever the other side is there.
+
+    Raises
+    ------
+    AddressUnusable
+        naming the endpoint.
+    """
+    try:
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        raise AddressUnusable(f"can't connect to {endpoint}: {error.strerror}") from error
 
 
 def bind(socket: zmq.Socket[bytes], endpoint: str, patience_s: float) -> None:
@@ -16,7 +38,7 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, patience_s: float) -> None:
 
     Raises
     ------
-    AddressInUse
+    AddressUnusable
         naming the endpoint.
     """
     deadline = time.monotonic() + patience_s
@@ -26,5 +48,5 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, patience_s: float) -> None:
             return
         except zmq.ZMQError as error:
             if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
-                raise AddressInUse(f"can't listen on {endpoint}: {error.strerror}") from error
+                raise AddressUnusable(f"can't listen on {endpoint}: {error.strerror}") from error
             time.sleep(0.05)
