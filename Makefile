@@ -23,7 +23,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 demo: install
-	$(BIN)/atomstream demo --headless $(ARGS)
+	$(BIN)/atomstream demo $(ARGS)
 
 test: install-dev
 	$(BIN)/python -m pytest $(ARGS)

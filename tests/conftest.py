@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from atomstream_models.bundle import Bundle, GoldenFrame, MemberSource, open_bundle, write_bundle
 from atomstream_models.locate import locate
+from atomstream_models.normalize import normalizer
 from atomstream_service.demo import Launched, launched
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +57,9 @@ def about(**changes: object) -> dict[str, object]:
     }
 
 
-def make_plain_bundle(folder: Path, biases: tuple[float, ...] = (-1.0, -1.0), fragile: int | None = None, **changes: object) -> Bundle:
+def make_plain_bundle(
+    folder: Path, biases: tuple[float, ...] = (-1.0, -1.0), fragile: int | None = None, normalization: str = "none", **changes: object
+) -> Bundle:
     """A bundle of tiny members that see an atom wherever the frame exceeds about 1; members differ in their bias.
 
     fragile : number of a member that fails on frames with something far below zero
@@ -64,14 +67,14 @@ def make_plain_bundle(folder: Path, biases: tuple[float, ...] = (-1.0, -1.0), fr
     folder.mkdir(parents=True, exist_ok=True)
     files = [write_member(folder / f"raw{k}.onnx", 2.0, bias, root=k == fragile) for k, bias in enumerate(biases)]
     members = [MemberSource(f"m{k:02d}", file) for k, file in enumerate(files)]
-    golden = [golden_of(dots((56, 64), [centre]), biases, fragile) for centre in ((20.0, 30.0), (40.0, 10.0))]
-    write_bundle(folder / "bundle", about(**changes), members, golden)
+    golden = [golden_of(dots((56, 64), [centre]), biases, fragile, normalization) for centre in ((20.0, 30.0), (40.0, 10.0))]
+    write_bundle(folder / "bundle", about(normalization={"name": normalization}, **changes), members, golden)
     return open_bundle(folder / "bundle")
 
 
-def golden_of(frame: NDArray[np.float32], biases: tuple[float, ...], fragile: int | None = None) -> GoldenFrame:
+def golden_of(frame: NDArray[np.float32], biases: tuple[float, ...], fragile: int | None = None, normalization: str = "none") -> GoldenFrame:
     """What `make_plain_bundle`'s members answer to a frame, worked out by hand."""
-    linear = [2 * frame + bias for bias in biases]
+    linear = [2 * normalizer(normalization)(frame) + bias for bias in biases]
     maps = np.stack([1 / (1 + np.exp(-(np.sqrt(one) if k == fragile else one))) for k, one in enumerate(linear)])[:, None]
     mean = maps.mean(axis=0).astype(np.float32)
     std = maps.std(axis=0).astype(np.float32) if len(biases) > 1 else None

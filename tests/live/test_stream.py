@@ -125,9 +125,9 @@ def test_a_frame_that_can_not_be_processed_is_answered_and_the_stream_goes_on(li
 
 @pytest.mark.parametrize(("parts", "code"), [([b"x", b"{}", b""], "unknown_schema"), ([b"x"], "part_count"), ([b"x", b"\xff", b""], "bad_json")])
 def test_what_is_no_frame_is_refused_by_name_and_counted(service: Launched, parts: list[bytes], code: str) -> None:
-    before = service.control().status()["streams"].get("unknown", {}).get("dropped", {}).get("rejected", 0)
+    before = service.control().status()["streams"].get("x", {}).get("dropped", {}).get("rejected", 0)
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
-    with ResultSubscriber(service.results, kinds=("error",), source="unknown") as subscriber, socket:
+    with ResultSubscriber(service.results, kinds=("error",), source="x") as subscriber, socket:
         socket.connect(service.frames)
         time.sleep(0.5)
         socket.send_multipart(parts)
@@ -136,7 +136,7 @@ def test_what_is_no_frame_is_refused_by_name_and_counted(service: Launched, part
 
     assert isinstance(failure, Failure)
     assert failure.code == code
-    assert service.control().status()["streams"]["unknown"]["dropped"]["rejected"] == before + 1
+    assert service.control().status()["streams"]["x"]["dropped"]["rejected"] == before + 1
 
 
 def test_one_frame_over_rest_lets_the_stream_go_on(service: Launched) -> None:

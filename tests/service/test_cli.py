@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -71,14 +72,18 @@ def test_serve_gives_up_where_its_http_port_is_taken(tmp_path: Path) -> None:
 
 
 def test_the_demo_runs_and_writes_its_figures(tmp_path: Path) -> None:
-    run = _run("demo", "--headless", "--count", "6", "--seed", "4", "--json", str(tmp_path / "d.json"))
+    run = _run("demo", "--headless", "--count", "6", "--seed", "4", "--json", str(tmp_path / "d.json"), "--report", str(tmp_path / "d.png"))
     figures = json.loads((tmp_path / "d.json").read_text())
 
     assert run.returncode == 0, run.stderr
     assert [one["frame"] for one in figures["frames"]] == list(range(6))
     assert min(one["f1"] for one in figures["frames"]) > 0.98
     assert max(one["rmse_px"] for one in figures["frames"]) < 1.0
-    assert [len(one["members_used"]) for one in figures["frames"]] == [8, 8, 8, 7, 7, 7]
+    assert [len(one["members_used"]) for one in figures["frames"]] == [8, 8, 7, 7, 8, 8]
+    picture = cv2.imread(str(tmp_path / "d.png"))
+    assert picture is not None
+    assert picture.shape[1] > 3 * 600
+    assert "RMSE" not in run.stdout
     assert all(one["latency_ms"] > 0 for one in figures["frames"])
 
 

@@ -69,11 +69,12 @@ class LoadedEnsemble:
         return list(self._pool.map(one, members))
 
     def warm(self, shape: tuple[int, int]) -> None:
-        """Run every member once on noise of a frame shape, rounded up to what the members take."""
+        """Run every member on noise of a frame shape, rounded up to what the members take: the first run allocates, the second settles."""
         step = self.card.downsample
         padded = [-(-n // step) * step for n in shape]
         noise = np.random.default_rng(0).standard_normal((1, 1, *padded), np.float32)
-        self.run(noise, self.card.member_ids)
+        for _ in range(2):
+            self.run(noise, self.card.member_ids)
 
     def close(self) -> None:
         """Give back all memory that the sessions hold."""

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from ._imaging import Imaging, Noise, add_noise, expose
 from ._specimen import HOST, Specimen, amorphous_patch, graphene, pierce, substitute
 
+_HOPS_PER_FRAME = 0.03
+_SILICON = 4.2
+"""Brightness of a silicon atom against a carbon atom in an annular dark-field image, (14/6)^1.7."""
+
 
 @dataclass(frozen=True)
 class MicroscopeFrame:
@@ -17,7 +21,7 @@ class MicroscopeFrame:
 
     image : ndarray, shape (rows, columns), uint16, counts
     atoms_yx : ndarray, shape (N, 2), true atom centres in pixels; those just outside the frame are included
-    kinds : ndarray, shape (N,), class index of each atom, -1 where no labelling is fair (amorphous matter)
+    kinds : ndarray, shape (N,), class index of each atom, -1 where no labelling is fair (contamination)
     neighbour_px : nearest-neighbour distance of the lattice, in pixels
     pixel_nm : pixel size in nm
     """
@@ -30,10 +34,10 @@ class MicroscopeFrame:
 
 
 class SimulatedMicroscope:
-    """Streams scans of one graphene sheet with silicon atoms.
+    """Streams scans of one graphene sheet with silicon atoms that hop now and then.
 
     The first `mild` frames are well exposed. From then on conditions drift steadily over `drift` frames:
-    the dose falls, the probe widens, scan lines jitter, a hole opens and amorphous matter creeps in.
+    the dose falls, the focus and with it the probe widens, scan lines jitter, a hole opens and contamination creeps in.
 
     seed : every movie of the same seed and shape is the same
     shape : frame shape (rows, columns)
@@ -51,7 +55,8 @@ class SimulatedMicroscope:
         area = self._field[0] * self._field[1]
         sheet = graphene(self._field, self._rng.uniform(0, np.pi / 3), rng=self._rng)
         centres = self._rng.uniform(0.1, 0.9, (max(1, round(0.35 * area)), 2)) * self._field
-        self._sheet = substitute(sheet, centres, 4.2, rng=self._rng)
+        self._pristine = sheet
+        self._silicon = [sheet.positions_nm[k] for k in self._nearest(centres)]
         self._hole = tuple(self._rng.uniform(0.25, 0.75, 2) * self._field)
         self._dirt = tuple(self._rng.uniform(0.1, 0.9, 2) * self._field)
         self._wander = np.zeros(2)
@@ -61,6 +66,7 @@ class SimulatedMicroscope:
         severity = float(np.clip((self._index - self._mild + 1) / self._drift, 0, 1))
         self._index += 1
         self._wander += self._rng.normal(0, 0.004, 2)
+        self._hop()
         specimen = self._specimen_now(severity)
         imaging = Imaging(
             pixel_nm=self._pixel_nm,
@@ -76,8 +82,22 @@ class SimulatedMicroscope:
         atoms_px = specimen.positions_nm / self._pixel_nm
         return MicroscopeFrame(counts, atoms_px, specimen.kind, specimen.neighbour_nm / self._pixel_nm, self._pixel_nm)
 
+    def _nearest(self, points_nm: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Indices of the lattice sites nearest to some points (M, 2)."""
+        squares = np.sum((self._pristine.positions_nm[:, None] - points_nm[None]) ** 2, axis=2)
+        nearest: NDArray[np.int64] = np.argmin(squares, axis=0)
+        return nearest
+
+    def _hop(self) -> None:
+        """Let each silicon atom jump to a neighbouring site with a small chance."""
+        for k, seat in enumerate(self._silicon):
+            if self._rng.random() < _HOPS_PER_FRAME:
+                angle = self._rng.uniform(0, 2 * np.pi)
+                aim = seat + self._pristine.neighbour_nm * np.array([np.sin(angle), np.cos(angle)])
+                self._silicon[k] = self._pristine.positions_nm[self._nearest(aim[None])[0]]
+
     def _specimen_now(self, severity: float) -> Specimen:
-        specimen = self._sheet
+        specimen = substitute(self._pristine, np.array(self._silicon), _SILICON, rng=np.random.default_rng(0))
         if severity:
             short = min(self._field)
             specimen = pierce(specimen, (float(self._hole[0]), float(self._hole[1])), 0.2 * short * severity)

@@ -11,16 +11,18 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "demo",
         help="show the whole system at work",
-        description="Start a service, stream a simulated microscope's drifting movie through it, take a member out on the way, and score the atoms.",
+        description="Start a service, stream a simulated microscope's drifting movie through it, take a member out and put it back on the way, "
+        "and score the atoms against the truth.",
     )
-    parser.add_argument("--headless", action="store_true", help="plain lines, no browser")
+    parser.add_argument("--headless", action="store_true", help="no table, only the summary")
     parser.add_argument("--stay", action="store_true", help="keep the service and the microscope running until interrupted")
-    parser.add_argument("--count", type=int, default=16, help="frames to stream (16)")
+    parser.add_argument("--count", type=int, default=24, help="frames to stream (24)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the movie (0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every frame")
+    parser.add_argument("--report", type=Path, metavar="FILE", default=Path("atomstream-demo.png"), help="picture of the last frame (atomstream-demo.png)")
     parser.set_defaults(run=_run)
 
 
 def _run(given: argparse.Namespace) -> int:
-    run_demo(count=given.count, seed=given.seed, stay=given.stay, headless=given.headless, json_file=given.json)
+    run_demo(count=given.count, seed=given.seed, stay=given.stay, headless=given.headless, json_file=given.json, report=given.report)
     return 0

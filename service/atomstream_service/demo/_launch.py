@@ -66,7 +66,8 @@ def launched(
     try:
         control = service.control()
         if not any(control.wait_ready(1.0) for _ in range(int(ready_s)) if process.poll() is None):
-            raise LaunchFailed(f"the service was not ready after {ready_s:g} s (exit code {process.poll()})")
+            ended = process.poll()
+            raise LaunchFailed(f"the service was not ready after {ready_s:g} s" if ended is None else f"the service ended with exit code {ended}")
         yield service
     finally:
         process.terminate()
