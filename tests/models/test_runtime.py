@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_plain_bundle
+from conftest import dots, make_plain_bundle
 
+from atomstream_models.analysis import MemberFailed, infer, prepare
 from atomstream_models.bundle import Bundle
-from atomstream_models.runtime import LoadError, MemberFailed, load_ensemble, runtime_report
+from atomstream_models.runtime import LoadError, load_ensemble, runtime_report
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -28,9 +29,10 @@ def test_only_the_members_asked_for_run(tmp_path: Path) -> None:
 
 def test_a_member_whose_answer_is_not_finite_is_named(tmp_path: Path) -> None:
     ensemble = load_ensemble(make_plain_bundle(tmp_path, biases=(-1.0, float("nan"))))
+    prepared = prepare(dots((16, 16), [(8, 8)]), None, ensemble.card)
 
     with pytest.raises(MemberFailed) as failure:
-        ensemble.run(np.zeros((1, 1, 8, 16), np.float32), ["m00", "m01"])
+        infer(prepared, ensemble.card, ["m00", "m01"], ensemble.run)
     assert failure.value.member == "m01"
 
 

@@ -16,6 +16,14 @@ RunMembers = Callable[[NDArray[np.float32], Sequence[str]], list[NDArray[np.floa
 """Runs the named members on a tensor (1, 1, H, W); answers their outputs (channels, H, W) in that order."""
 
 
+class MemberFailed(RuntimeError):
+    """One member's run failed, or its answer is not finite; `member` is its id."""
+
+    def __init__(self, member: str, message: str) -> None:
+        super().__init__(f"member {member}: {message}")
+        self.member = member
+
+
 @dataclass(frozen=True)
 class Inferred:
     """The members' answers on the network's grid.
@@ -40,6 +48,8 @@ def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMember
     ------
     ValueError
         when no member is named.
+    MemberFailed
+        when a member fails or answers with something that is not finite.
     """
     if not members:
         raise ValueError("no member to run")
@@ -50,6 +60,9 @@ def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMember
     outputs = run(prepared.tensor, members)
     maps = tuple(np.ascontiguousarray(output[channels, :rows, :columns]) for output in outputs)
     mean, std = mean_std(maps)
+    if not np.isfinite(mean.sum()):
+        # One sum over the mean costs less than one over each member; who it was is asked only now.
+        raise MemberFailed(next(member for member, one in zip(members, maps, strict=True) if not np.isfinite(one).all()), "its answer is not finite")
     return Inferred(prepared, tuple(members), maps, mean, std)
 
 

@@ -2,6 +2,6 @@
 
 from ._accept import Tolerance, accept
 from ._device import Device, RuntimeReport, runtime_report
-from ._ensemble import LoadedEnsemble, LoadError, MemberFailed, load_ensemble
+from ._ensemble import LoadedEnsemble, LoadError, load_ensemble
 
-__all__ = ["Device", "LoadError", "LoadedEnsemble", "MemberFailed", "RuntimeReport", "Tolerance", "accept", "load_ensemble", "runtime_report"]
+__all__ = ["Device", "LoadError", "LoadedEnsemble", "RuntimeReport", "Tolerance", "accept", "load_ensemble", "runtime_report"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis import FrameRefused, finish, infer, prepare
+from ..analysis import FrameRefused, MemberFailed, finish, infer, prepare
 from ..bundle import BundleError
-from ._ensemble import LoadedEnsemble, MemberFailed
+from ._ensemble import LoadedEnsemble
 
 
 @dataclass(frozen=True)

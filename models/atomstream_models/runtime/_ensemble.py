@@ -13,20 +13,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from ..analysis import MemberFailed
 from ..bundle import Bundle, Card
 from ._device import Device, processors, providers_to_try
 
 
 class LoadError(RuntimeError):
     """A bundle whose members can't be made into sessions, or not on the device asked for."""
-
-
-class MemberFailed(RuntimeError):
-    """One member's run failed; `member` is its id."""
-
-    def __init__(self, member: str, message: str) -> None:
-        super().__init__(f"member {member}: {message}")
-        self.member = member
 
 
 @dataclass
@@ -61,7 +54,7 @@ class LoadedEnsemble:
         Raises
         ------
         MemberFailed
-            when a session fails or answers with something that is not finite.
+            when a session fails.
         """
         one = self._runner(tensor)
         if self._pool is None or len(members) == 1:
@@ -90,8 +83,6 @@ class LoadedEnsemble:
                 output: NDArray[np.float32] = self._sessions[member].run(["probability"], {"frame": tensor})[0][0]
             except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
                 raise MemberFailed(member, str(error)) from error
-            if not np.isfinite(output.sum()):
-                raise MemberFailed(member, "its answer is not finite")
             self.last_ms[member] = 1000 * (time.perf_counter() - start)
             return output
 

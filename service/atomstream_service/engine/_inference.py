@@ -10,8 +10,7 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from atomstream_models.analysis import FrameRefused, Inferred, Prepared, infer, pixel_size_in_nm, prepare
-from atomstream_models.runtime import MemberFailed
+from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, infer, pixel_size_in_nm, prepare
 from atomstream_wire import Failure
 
 from ..config import Config

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from atomstream_models.analysis import MemberFailed
 from atomstream_models.bundle import BundleError, open_bundle
-from atomstream_models.runtime import Device, LoadedEnsemble, LoadError, MemberFailed, accept, load_ensemble
+from atomstream_models.runtime import Device, LoadedEnsemble, LoadError, accept, load_ensemble
 
 from ..transport import CommandRefused
 
