@@ -7,17 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .each import Each
+
 _BLOCK = 1 << 15
 """Pixels handled at a time, so that the temporaries stay in the processor's cache."""
+_SHARE = 1 << 17
+"""Pixels that one processor takes on at a time."""
 
 
-def mean_std(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def mean_std(maps: Sequence[NDArray[np.float32]], each: Each = map) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Per-pixel mean and population standard deviation (ddof 0) over equally shaped member maps.
 
     The mean is taken off before squaring, so that nothing cancels. With one member the standard deviation is
     unknown: None, never zeros.
 
     maps : one ndarray a member, all of one shape, float32
+    each : how to go through shares of the work
 
     Raises
     ------
@@ -30,21 +35,28 @@ def mean_std(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float32], 
         return np.ascontiguousarray(maps[0]), None
     flat = [np.ascontiguousarray(one).reshape(-1) for one in maps]
     mean, std = np.empty_like(flat[0]), np.empty_like(flat[0])
-    deviation = np.empty(_BLOCK, np.float32)
-    share = np.float32(1 / len(flat))
-    for start in range(0, mean.size, _BLOCK):
-        part = slice(start, min(start + _BLOCK, mean.size))
-        centre, spread = mean[part], std[part]
-        np.add(flat[0][part], flat[1][part], out=centre)
-        for one in flat[2:]:
-            centre += one[part]
-        centre *= share
-        rest = deviation[: centre.size]
-        spread[:] = 0
-        for one in flat:
-            np.subtract(one[part], centre, out=rest)
-            rest *= rest
-            spread += rest
-        spread *= share
-        np.sqrt(spread, out=spread)
+
+    def combine(start: int) -> None:
+        for at in range(start, min(start + _SHARE, mean.size), _BLOCK):
+            part = slice(at, min(at + _BLOCK, start + _SHARE))
+            _combine([one[part] for one in flat], mean[part], std[part])
+
+    for _ in each(combine, range(0, mean.size, _SHARE)):
+        pass  # results are written in place; going through them waits for the last and raises what went wrong
     return mean.reshape(maps[0].shape), std.reshape(maps[0].shape)
+
+
+def _combine(parts: Sequence[NDArray[np.float32]], mean: NDArray[np.float32], std: NDArray[np.float32]) -> None:
+    share = np.float32(1 / len(parts))
+    np.add(parts[0], parts[1], out=mean)
+    for one in parts[2:]:
+        mean += one
+    mean *= share
+    deviation = np.empty_like(mean)
+    std[:] = 0
+    for one in parts:
+        np.subtract(one, mean, out=deviation)
+        deviation *= deviation
+        std += deviation
+    std *= share
+    np.sqrt(std, out=std)

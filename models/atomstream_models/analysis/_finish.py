@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Card
+from ..each import Each
 from ..locate import empty, locate
 from ._infer import Inferred
 from ._prepare import Grid
@@ -32,11 +33,11 @@ class Answer:
     flags: tuple[str, ...]
 
 
-def finish(inferred: Inferred, card: Card) -> Answer:
-    """Locate the atoms and bring everything back to the frame's pixels."""
+def finish(inferred: Inferred, card: Card, each: Each = map) -> Answer:
+    """Locate the atoms and bring everything back to the frame's pixels; `each` is how to go through the members."""
     grid, flags = inferred.prepared.grid, inferred.prepared.flags
     if inferred.members_used:
-        atoms = _to_frame(locate(inferred.mean, inferred.std, inferred.maps, card.threshold), grid)
+        atoms = _to_frame(locate(inferred.mean, inferred.std, inferred.maps, card.threshold, each), grid)
         atoms = _drop_on_missing_rows(atoms, inferred.prepared.missing)
     else:
         atoms = empty()

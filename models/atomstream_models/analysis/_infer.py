@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..bundle import Card
 from ..combine import mean_std
+from ..each import Each
 from ._prepare import Prepared
 
 RunMembers = Callable[[NDArray[np.float32], Sequence[str]], list[NDArray[np.float32]]]
@@ -41,8 +42,8 @@ class Inferred:
     std: NDArray[np.float32] | None
 
 
-def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMembers) -> Inferred:
-    """Run `members` on a prepared frame and combine their answers.
+def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMembers, each: Each = map) -> Inferred:
+    """Run `members` on a prepared frame and combine their answers; `each` is how to go through shares of the work.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMember
     channels = _as_slice(card.atom_channels)
     outputs = run(prepared.tensor, members)
     maps = tuple(np.ascontiguousarray(output[channels, :rows, :columns]) for output in outputs)
-    mean, std = mean_std(maps)
+    mean, std = mean_std(maps, each)
     if not np.isfinite(mean.sum()):
         # One sum over the mean costs less than one over each member; who it was is asked only now.
         raise MemberFailed(next(member for member, one in zip(members, maps, strict=True) if not np.isfinite(one).all()), "its answer is not finite")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..each import Each
 from ._cells import Cells, cells_around
 from ._peaks import find_peaks
 
@@ -23,6 +24,7 @@ def locate(
     std: NDArray[np.float32] | None,
     members: Sequence[NDArray[np.float32]],
     threshold: float,
+    each: Each = map,
 ) -> NDArray[np.float32]:
     """The atoms in an ensemble's mean map, with what each member makes of them.
 
@@ -34,6 +36,7 @@ def locate(
     std : the same shape, or None where it is unknown
     members : the used members' own maps, each of mean's shape
     threshold : foreground probability at which an atom begins
+    each : how to go through the members
 
     Returns
     -------
@@ -56,7 +59,7 @@ def locate(
     at = (classes, np.rint(y).astype(np.int64), np.rint(x).astype(np.int64))
     atoms[:, 3] = mean[at]
     atoms[:, 4] = np.nan if std is None else std[at]
-    atoms[:, 5:8] = _votes(members, cells, threshold)
+    atoms[:, 5:8] = _votes(members, cells, threshold, each)
     atoms[:, 8] = cells.sums(inside.astype(np.float32))
     atoms[:, 9] = np.arange(len(peaks))
     return atoms
@@ -84,7 +87,7 @@ def _classes(mean: NDArray[np.float32], cells: Cells, inside: NDArray[np.bool_])
     return likeliest
 
 
-def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float) -> NDArray[np.float32]:
+def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float, each: Each) -> NDArray[np.float32]:
     """Columns votes, sigma_y, sigma_x, shape (atoms, 3).
 
     A member sees an atom where its own map rises above threshold near the mean's maximum and not higher further out.
@@ -96,7 +99,7 @@ def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: floa
         return (near > threshold) & (near >= beyond), *cells.centroids(_excess(own, threshold))
 
     atoms = len(cells.tops_y)
-    looks = [look(maps) for maps in members]
+    looks = list(each(look, members))
     seen = np.array([one[0] for one in looks], bool).reshape(-1, atoms)
     votes = seen.sum(axis=0)
     out = np.empty((atoms, 3), np.float32)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
+from atomstream_models.runtime import processors
 from atomstream_wire import Event
 
 from ..members import MemberState
@@ -41,8 +43,12 @@ class Engine:
         self.ledger = Ledger()
         self.timing = Timing()
         self.intake: Intake[Job] = Intake(config.frames, _MOST_REQUESTS, lambda job: self.ledger.lost(job.frame.source, "queue"))
-        self.pipeline = Pipeline(ResultSocket(config.results, config.results_backlog), self.ledger, self.timing, config.maps)
-        self.inference = Inference(Active(ensemble, spec.generation, states, spec.selected), self.intake, self.pipeline, self.ledger, config)
+        # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
+        self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
+        results = ResultSocket(config.results, config.results_backlog)
+        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map)
+        active = Active(ensemble, spec.generation, states, spec.selected)
+        self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map)
         self._receiving = [
             Receiving(FrameSocket(endpoint), slot, config, self.ledger, self.pipeline.say_at_once)
             for endpoint, slot in zip(config.frames, self.intake.frames, strict=True)
@@ -68,6 +74,7 @@ class Engine:
             else:
                 left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()
+        self._helpers.shutdown()
         self.inference.active.ensemble.close()
 
     def set_members(self, generation: int, states: Mapping[str, MemberState], selected: bool, why: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, infer, pixel_size_in_nm, prepare
+from atomstream_models.each import Each
 from atomstream_wire import Failure
 
 from ..config import Config
@@ -34,12 +35,13 @@ class Inference:
     failures : member id -> why its run failed; such a member is left out until the control plane has set its state
     """
 
-    def __init__(self, active: Active, intake: Intake[Job], pipeline: Pipeline, ledger: Ledger, config: Config) -> None:
+    def __init__(self, active: Active, intake: Intake[Job], pipeline: Pipeline, ledger: Ledger, config: Config, each: Each) -> None:
         self._active = active
         self._intake = intake
         self._pipeline = pipeline
         self._ledger = ledger
         self._config = config
+        self._each = each
         self._frames = 0
         self.failures: dict[str, str] = {}
         self.busy_since: float | None = None
@@ -124,7 +126,7 @@ class Inference:
         failed: dict[str, str] = {}
         while members:
             try:
-                inferred = infer(prepared, active.ensemble.card, members, active.ensemble.run)
+                inferred = infer(prepared, active.ensemble.card, members, active.ensemble.run, self._each)
             except MemberFailed as error:
                 failed[error.member] = str(error)
                 members = [member for member in members if member not in failed]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from atomstream_models.analysis import finish
+from atomstream_models.each import Each
 from atomstream_wire import Atoms, FrameReport, Maps, Result, encode_result
 
 from ..members import MemberState
@@ -28,11 +29,12 @@ class Pipeline:
     latest : the frame published last
     """
 
-    def __init__(self, socket: ResultSocket, ledger: Ledger, timing: Timing, publish_maps: bool) -> None:
+    def __init__(self, socket: ResultSocket, ledger: Ledger, timing: Timing, publish_maps: bool, each: Each) -> None:
         self._socket = socket
         self._ledger = ledger
         self._timing = timing
         self._publish_maps = publish_maps
+        self._each = each
         self.latest: Finished | None = None
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
         self._to_send: queue.Queue[_Send | None] = queue.Queue(4 * _DEPTH)
@@ -80,7 +82,7 @@ class Pipeline:
     def _locate(self, work: Work) -> _Send:
         start = time.perf_counter()
         card = work.active.ensemble.card
-        answer = finish(work.inferred, card)
+        answer = finish(work.inferred, card, self._each)
         done = time.perf_counter()
         flags = answer.flags
         if answer.members_used and len(answer.members_used) < len(work.active.members_in(MemberState.ENABLED)):
