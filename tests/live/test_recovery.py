@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from conftest import dots, make_plain_bundle
 from streaming import streaming
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
-from atomstream_service.demo import LaunchFailed, launched
+from atomstream_service.demo import Launched, LaunchFailed, launched
 
 
 def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plane_answers(tmp_path: Path) -> None:
@@ -65,8 +67,14 @@ def test_a_restart_of_the_whole_service_forgets_nothing(tmp_path: Path) -> None:
         assert service.control().journal()[-1]["actor"] == "kim"
 
 
-def test_a_member_that_fails_is_taken_out_and_said_to_have_failed(tmp_path: Path) -> None:
-    bundle = make_plain_bundle(tmp_path / "b", biases=(-1.0, 20.0, -1.1), fragile=1)
+FINE = dots((64, 64), [(20, 30)])
+POISON = FINE - 100 * dots((64, 64), [(50, 50)])
+"""A frame that a fragile member fails on."""
+
+
+@contextlib.contextmanager
+def _fragile_service(tmp_path: Path, biases: tuple[float, ...], fragile: int) -> Iterator[tuple[Launched, FramePublisher, ResultSubscriber]]:
+    bundle = make_plain_bundle(tmp_path / "b", biases=biases, fragile=fragile)
     with (
         launched(tmp_path / "state", bundle=str(bundle.folder)) as service,
         FramePublisher("test/x", service.frames) as publisher,
@@ -74,7 +82,12 @@ def test_a_member_that_fails_is_taken_out_and_said_to_have_failed(tmp_path: Path
     ):
         assert publisher.wait_for_reader()
         time.sleep(0.2)
-        publisher.publish(dots((64, 64), [(20, 30)]) - 100 * dots((64, 64), [(50, 50)]))
+        yield service, publisher, subscriber
+
+
+def test_a_member_that_fails_is_taken_out_and_said_to_have_failed(tmp_path: Path) -> None:
+    with _fragile_service(tmp_path, (-1.0, 20.0, -1.1), fragile=1) as (service, publisher, subscriber):
+        publisher.publish(POISON)
         first = subscriber.receive(30)
         deadline = time.monotonic() + 20
         while (member := service.control().members()["members"][1])["state"] != "failed":
@@ -89,20 +102,13 @@ def test_a_member_that_fails_is_taken_out_and_said_to_have_failed(tmp_path: Path
 
 
 def test_a_frame_that_no_member_can_run_is_refused_and_blames_nobody(tmp_path: Path) -> None:
-    bundle = make_plain_bundle(tmp_path / "b", biases=(20.0,), fragile=0)
-    with (
-        launched(tmp_path / "state", bundle=str(bundle.folder)) as service,
-        FramePublisher("test/x", service.frames) as publisher,
-        ResultSubscriber(service.results, kinds=("atoms", "error")) as subscriber,
-    ):
-        assert publisher.wait_for_reader()
-        time.sleep(0.2)
+    with _fragile_service(tmp_path, (20.0,), fragile=0) as (service, publisher, subscriber):
         for _ in range(3):
-            publisher.publish(dots((64, 64), [(20, 30)]) - 100 * dots((64, 64), [(50, 50)]))
+            publisher.publish(POISON)
             failure = subscriber.receive(30)
             assert isinstance(failure, Failure)
             assert failure.code == "no_member"
-        publisher.publish(dots((64, 64), [(20, 30)]))
+        publisher.publish(FINE)
 
         assert isinstance(subscriber.receive(30), Atoms)
         assert service.control().members()["members"][0]["state"] == "enabled"

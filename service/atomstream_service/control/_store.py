@@ -54,14 +54,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(folder / "atomstream.sqlite", timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
         try:
-            self._database.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_SCHEMA)
+            self._database = _open(folder / "atomstream.sqlite")
         except sqlite3.DatabaseError as error:
-            self._database.close()
             raise StoreUnusable(f"the state in {folder} can't be used ({error}); another service may hold it, choose another --state") from error
 
     def record(self, entry: Entry, state: Mapping[str, Any]) -> None:
@@ -108,3 +103,16 @@ class Store:
     def close(self) -> None:
         with self._lock:
             self._database.close()
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(file, timeout=_PATIENCE_S, check_same_thread=False, isolation_level=None)
+    try:
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.executescript(_SCHEMA)
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
+import time
+from collections import Counter, OrderedDict, deque
 from typing import Literal
 
 Where = Literal["source_gap", "queue", "late", "rejected"]
@@ -12,6 +13,8 @@ of its session; rejected = could not be processed."""
 
 PLACES: tuple[Where, ...] = ("source_gap", "queue", "late", "rejected")
 _MOST = 256
+_WINDOW_S = 10.0
+_RECENT = 10_000
 OTHERS = "(others)"
 
 
@@ -23,6 +26,7 @@ class Ledger:
         self._received: Counter[str] = Counter()
         self._answered: Counter[str] = Counter()
         self._partial: Counter[str] = Counter()
+        self._answer_times: dict[str, deque[float]] = {}
         self._dropped: dict[str, Counter[str]] = {}
         self._last_seq: OrderedDict[tuple[str, str], int] = OrderedDict()
 
@@ -44,7 +48,9 @@ class Ledger:
 
     def answered(self, source: str) -> None:
         with self._lock:
-            self._answered[self._account(source)] += 1
+            account = self._account(source)
+            self._answered[account] += 1
+            self._answer_times.setdefault(account, deque(maxlen=_RECENT)).append(time.monotonic())
 
     def passed_over(self, source: str) -> None:
         """Note the frame of a scan that still runs; the complete one will bring its rows again."""
@@ -62,7 +68,7 @@ class Ledger:
             return {where: counts[where] for where in PLACES}
 
     def summary(self) -> dict[str, dict[str, object]]:
-        """source -> received, answered, partial (passed over), dropped by where."""
+        """source -> received, answered, partial (passed over), frames_per_s (answered, lately), dropped by where."""
         with self._lock:
             names = sorted({*self._received, *self._dropped})
             return {
@@ -70,10 +76,16 @@ class Ledger:
                     "received": self._received[name],
                     "answered": self._answered[name],
                     "partial": self._partial[name],
+                    "frames_per_s": self._rate(name),
                     "dropped": {where: self._dropped.get(name, Counter())[where] for where in PLACES},
                 }
                 for name in names
             }
+
+    def _rate(self, account: str) -> float:
+        """Frames answered per second over the last ten seconds."""
+        now = time.monotonic()
+        return sum(t > now - _WINDOW_S for t in self._answer_times.get(account, ())) / _WINDOW_S
 
     def _count(self, source: str, where: Where, frames: int) -> None:
         self._dropped.setdefault(self._account(source), Counter())[where] += frames
