@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from atomstream_models.bundle import open_bundle
 from atomstream_models.runtime import accept, load_ensemble, runtime_report
 
@@ -35,8 +37,9 @@ def _run(given: argparse.Namespace) -> int:
     ensemble = load_ensemble(open_bundle(find_bundle(given.bundle, state)), given.device)
     accept(ensemble)
     ensemble.warm((512, 512))
+    frame = np.random.default_rng(0).standard_normal((1, 1, 512, 512), np.float32)
     start = time.perf_counter()
-    ensemble.warm((512, 512))
+    ensemble.run(frame, ensemble.card.member_ids)
     found |= {
         "device": ensemble.device,
         "providers": list(ensemble.providers),
