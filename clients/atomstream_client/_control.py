@@ -122,7 +122,7 @@ class ControlClient:
     def _request(self, method: str, path: str, body: Optional[bytes] = None, headers: Optional[Mapping[str, str]] = None) -> bytes:
         request = urllib.request.Request(self._url + path, data=body, headers=dict(headers or {}), method=method)
         if self._actor is not None:
-            request.add_header("X-Atomstream-Actor", self._actor)
+            request.add_header("X-Atomstream-Actor", urllib.parse.quote(self._actor, safe=" @"))
         try:
             with self._opener.open(request, timeout=self._timeout_s) as response:
                 data: bytes = response.read()
@@ -130,7 +130,7 @@ class ControlClient:
         except urllib.error.HTTPError as error:
             with error:
                 raise _failure(error.code, error.read()) from error
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise ServiceUnreachable("{} does not answer: {}".format(self._url, error)) from error
 
 

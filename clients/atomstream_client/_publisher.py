@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from atomstream_wire import Frame, WireError, encode_frame
 
-from ._errors import BadFrame, Closed
+from ._errors import BadEndpoint, BadFrame, Closed
 from ._socket import open_socket
 
 Channels = Union[NDArray[Any], Mapping[str, NDArray[Any]]]
@@ -44,14 +44,20 @@ class FramePublisher:
         self._closed = False
         self._listens = socket == "pub"
         # XPUB speaks to SUB sockets as PUB does, but knows its readers and says so where one is full.
-        self._socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(zmq.XPUB if self._listens else zmq.PUSH)
+        # A context of its own, because only ending it waits for frames that are still on their way.
+        self._context: "zmq.Context[zmq.Socket[bytes]]" = zmq.Context()
+        self._socket: "zmq.Socket[bytes]" = self._context.socket(zmq.XPUB if self._listens else zmq.PUSH)
         self._socket.setsockopt(zmq.SNDHWM, queue)
         # Without this a connecting socket keeps queueing for a service that has gone away.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         if self._listens:
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
             self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-        open_socket(self._socket, endpoint, attach)
+        try:
+            open_socket(self._socket, endpoint, attach)
+        except BadEndpoint:
+            self._context.term()
+            raise
 
     @property
     def session(self) -> str:
@@ -111,11 +117,13 @@ class FramePublisher:
         return False
 
     def close(self, linger_s: float = 1.0) -> None:
-        """Close the socket; frames on their way have `linger_s` seconds to leave."""
+        """Close the socket; waits up to `linger_s` seconds for frames on their way to leave."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._socket.close(linger=int(1000 * linger_s))
+            if self._closed:
+                return
+            self._closed = True
+            self._socket.close(linger=int(1000 * linger_s))
+        self._context.term()
 
     def __enter__(self) -> "FramePublisher":
         return self

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -224,3 +226,30 @@ def test_a_failure_is_a_result() -> None:
 
     assert isinstance(result, Failure)
     assert result.code == "blank"
+
+
+def test_frames_on_their_way_leave_before_the_program_ends() -> None:
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
+    socket.rcvhwm = 1
+    with socket:
+        port = socket.bind_to_random_port("tcp://127.0.0.1")
+        program = (
+            "import numpy as np; from atomstream_client import FramePublisher\n"
+            f"with FramePublisher('x', 'tcp://127.0.0.1:{port}', socket='push', queue=50) as publisher:\n"
+            "    assert publisher.wait_for_reader()\n"
+            "    print(sum(publisher.publish(np.zeros((1500, 1500), np.uint16)) for _ in range(8)))\n"
+            "    publisher.close(linger_s=30)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+            time.sleep(2)  # the program has published and is closing before anybody reads
+            received = 0
+            while socket.poll(3000):
+                socket.recv_multipart()
+                received += 1
+            assert process.stdout is not None
+            assert int(process.stdout.read()) == received == 8
+        socket.close(linger=0)
+
+
+def test_an_actor_may_have_any_name() -> None:
+    assert not Control("http://127.0.0.1:9", actor="Łukasz 王").ready()

@@ -184,7 +184,16 @@ def test_metrics_are_prometheus_text(streamed: Launched, http: httpx.Client) -> 
 
 
 def test_another_host_name_gets_no_answer(http: httpx.Client) -> None:
-    assert http.get("/v1/status", headers={"Host": "evil.example"}).status_code == 400
+    refused = http.get("/v1/status", headers={"Host": "evil.example"})
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_host")
+
+
+def test_an_actor_may_have_any_name(service: Launched) -> None:
+    service.control("Łukasz 王").set_member("m07", "disabled")
+    service.control("Łukasz 王").set_member("m07", "enabled")
+
+    assert service.control().journal()[-1]["actor"] == "Łukasz 王"
 
 
 def test_the_api_describes_itself(http: httpx.Client) -> None:

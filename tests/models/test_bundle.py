@@ -188,6 +188,17 @@ def test_a_truncated_zip_is_refused(plain_bundle: Bundle, tmp_path: Path, keep: 
     assert refusal.value.check == "archive"
 
 
+def test_a_zip_with_damaged_data_is_refused(plain_bundle: Bundle, tmp_path: Path) -> None:
+    pack(plain_bundle.folder, tmp_path / "b.zip")
+    data = bytearray((tmp_path / "b.zip").read_bytes())
+    data[100:160] = bytes(60)
+    (tmp_path / "b.zip").write_bytes(bytes(data))
+    (tmp_path / "in").mkdir()
+
+    with pytest.raises(BundleError):
+        unpack(tmp_path / "b.zip", tmp_path / "in")
+
+
 def _with_golden(folder: Path, biases: tuple[float, ...], more_atoms: int = 0, error: float = 0.0) -> Bundle:
     folder.mkdir(exist_ok=True)
     members = [Member(f"m{k:02d}", write_member(folder / f"raw{k}.onnx", 2.0, bias)) for k, bias in enumerate(biases)]

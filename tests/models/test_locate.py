@@ -69,6 +69,16 @@ def test_a_flat_top_is_one_atom() -> None:
     np.testing.assert_allclose(atoms[0, [Y, X]], [13, 23], atol=0.5)
 
 
+@pytest.mark.parametrize("radius", [20.0, 60.0])
+def test_a_saturated_patch_does_not_hide_the_atoms(radius: float) -> None:
+    true = [(12.0 + 20 * i, 12.0 + 20 * j) for i in range(14) for j in range(14)]
+    mean = np.maximum(_map(true, 4.0, (300, 300)), (_map([(150, 150)], radius, (300, 300)) > 0.5).astype(np.float32))[None]
+    far = [one for one in true if np.hypot(one[0] - 150, one[1] - 150) > radius + 10]
+    i, _ = match(locate(mean, None, (), 0.5)[:, :2], np.array(far), 1.0)
+
+    assert len(i) == len(far)
+
+
 def test_a_frame_that_is_above_threshold_everywhere_is_no_crash() -> None:
     assert locate(np.full((1, 40, 56), 0.9, np.float32), None, (), 0.5).shape[1] == 10
 

@@ -24,7 +24,7 @@ class Engine:
         self.there = True
         self.silent = False
 
-    def __call__(self, wish: Wish, why: Mapping[str, str]) -> None:
+    def __call__(self, wish: Wish, why: Mapping[str, str], patience_s: float) -> None:
         if self.silent:
             raise EngineSilent("busy")
         if not self.there:
@@ -130,6 +130,8 @@ def test_an_engine_that_does_not_say_leaves_the_caller_in_no_doubt(store: Store)
     engine.silent = True
     with pytest.raises(EngineSilent):
         members.change({"m01": OFF}, "kim", "")
+    with pytest.raises(EngineSilent):
+        members.change({"m01": OFF}, "kim", "asked again")
     engine.silent = False
     members.reconcile(members.wish.generation - 1)
 
@@ -140,6 +142,7 @@ def test_a_quorum_that_is_lost_already_does_not_stand_in_the_way_of_repair(store
     members = _members(store, Engine(), min_active=2)
     members.mark_failed(dict.fromkeys(IDS, "out of memory"))
 
+    members.change({"m01": MemberState.SHADOW}, "kim", "watch it")
     members.change({"m00": ON}, "kim", "new GPU")
     with pytest.raises(RequestRefused):
         members.change({"m00": OFF}, "kim", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -46,7 +47,7 @@ def unpack(archive: Path, target: Path, limits: Limits = LIMITS) -> None:
                     (target / path).mkdir(parents=True, exist_ok=True)
                 else:
                     left -= _extract(bundle, entry, target / path, min(left, limits.file_bytes))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, zlib.error) as error:
         if isinstance(error, BundleError):
             raise
         raise BundleError("archive", f"{archive.name} can't be unpacked: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def load_golden(path: Path) -> GoldenFrame:
         )
     except BundleError:
         raise
-    except (KeyError, ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, OSError, EOFError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError("golden", f"{path.name} is not a golden frame: {error}") from error
     if golden.frame.ndim != 2 or golden.mean.ndim != 3 or golden.mean.shape[1:] != golden.frame.shape:
         raise BundleError("golden", f"{path.name}: frame {golden.frame.shape} and mean {golden.mean.shape} don't fit")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
+from types import FrameType
 
 from ..demo import run_demo
 from ._commands import Commands
@@ -24,5 +26,11 @@ def add(commands: Commands) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _end)
     run_demo(count=given.count, seed=given.seed, stay=given.stay, headless=given.headless, json_file=given.json, report=given.report)
     return 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as after an interrupt, so that the service that was started ends, too."""
+    raise SystemExit(128 + number)

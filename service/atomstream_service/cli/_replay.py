@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
             images = _read_tiff(file)
         else:
             raise UnreadableFile(f"{file} is not a .npy, .npz or TIFF file")
-    except (OSError, ValueError, EOFError, LookupError, zipfile.BadZipFile, tifffile.TiffFileError) as error:
+    except (OSError, ValueError, EOFError, LookupError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error, tifffile.TiffFileError) as error:
         raise UnreadableFile(f"{file} can't be read: {error}") from error
     images = images[None] if images.ndim == 2 else images
     if images.ndim != 3 or 0 in images.shape:

@@ -86,6 +86,7 @@ class Config(_Confined):
     min_active: int = Field(1, ge=1, description="members that must stay enabled")
     shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")
     results_backlog: int = Field(64, ge=1, description="messages kept for a slow reader of results before it loses some")
+    start_s: float = Field(300.0, gt=0, description="seconds that the engine may take to load and warm its ensemble")
     stall_s: float = Field(120.0, gt=0, description="seconds on one frame after which the engine is restarted")
     watchdog_s: float = Field(20.0, gt=0, description="seconds without an answer after which the engine is restarted")
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from collections.abc import Awaitable, Callable
 
-from ._problems import install_problems
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
+
+from ._problems import install_problems, problem
 from ._routes_frames import frame_routes
 from ._routes_health import health_routes
 from ._routes_members import member_routes
 from ._service import Service
 
-_LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]", "::1"]
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def create_app(service: Service) -> FastAPI:
     """The REST API over a service, OpenAPI at /docs."""
     app = FastAPI(title="Atomstream", description="Control plane of the Atomstream inference service.", version="1")
-    # A page elsewhere that resolves its own name to this machine must not get an answer.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_NAMES)
+    hosts = {*_LOOPBACK_NAMES, service.config.http_host}
+
+    @app.middleware("http")
+    async def _known_host_only(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        # A page elsewhere that resolves its own name to this machine must not get an answer.
+        if request.url.hostname not in hosts:
+            return problem(400, "bad_host", f"this service is not called {request.url.hostname!r}")
+        return await answer(request)
+
     install_problems(app)
     for routes in (health_routes, member_routes, frame_routes):
         app.include_router(routes(service))

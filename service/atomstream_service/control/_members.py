@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +13,12 @@ from ..transport import EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
 from ._store import Entry, Store
 
-SetMembers = Callable[["Wish", Mapping[str, str]], None]
-"""Tells the engine (wish, {"actor", "reason"}); returns when the change holds."""
+SetMembers = Callable[["Wish", Mapping[str, str], float], None]
+"""Tells the engine (wish, {"actor", "reason"}, seconds to wait); returns when the change holds."""
+
+_CHANGE_S = 30.0
+_RECONCILE_S = 1.0
+_TURN_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,21 +84,34 @@ class Members:
                 self._carry_out(before, after, "engine", "; ".join(failures[member] for member in new))
 
     def reconcile(self, engine_generation: int) -> None:
-        """Bring an engine up to a change that it has missed."""
-        with self._lock:
-            if engine_generation != self._wish.generation:
-                self._tell(self._wish, "control", "the engine had missed this change")
+        """Bring an engine up to a change that it has missed; does nothing while another change is being made."""
+        if engine_generation != self._wish.generation and self._lock.acquire(blocking=False):
+            try:
+                self._tell(self._wish, "control", "the engine had missed this change", _RECONCILE_S)
+            finally:
+                self._lock.release()
 
     def _change(self, states: Callable[[Wish], Mapping[str, MemberState]], actor: str, reason: str, expected_generation: int | None) -> int:
-        with self._lock:
+        with self._turn():
             before = self._wish
             if expected_generation is not None and expected_generation != before.generation:
                 raise RequestRefused(412, "changed_meanwhile", f"the generation is {before.generation} by now, not {expected_generation}")
             after = _changed(before, states(before), self._min_active)
             if after.states == before.states and before.selected:
+                self._tell(before, actor, reason, _CHANGE_S)  # it may have been asked for before and not hold yet
                 return before.generation
             self._carry_out(before, after, actor, reason)
             return after.generation
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One change at a time; who waits too long for a silent engine to answer another is told so."""
+        if not self._lock.acquire(timeout=_TURN_S):
+            raise RequestRefused(503, "busy", "another change is being made and the engine has not answered it yet; try again")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _carry_out(self, before: Wish, after: Wish, actor: str, reason: str) -> None:
         """Remember first, tell then: no generation that the engine has ever reported can be forgotten and given out again."""
@@ -109,11 +127,11 @@ class Members:
         )
         self._store.record(entry, _remembered(after))
         self._wish = after
-        self._tell(after, actor, reason)
+        self._tell(after, actor, reason, _CHANGE_S)
 
-    def _tell(self, wish: Wish, actor: str, reason: str) -> None:
+    def _tell(self, wish: Wish, actor: str, reason: str, patience_s: float) -> None:
         try:
-            self._set_members(wish, {"actor": actor, "reason": reason})
+            self._set_members(wish, {"actor": actor, "reason": reason}, patience_s)
         except EngineSilent:
             raise
         except EngineUnavailable:
@@ -127,7 +145,7 @@ def _changed(before: Wish, states: Mapping[str, MemberState], min_active: int) -
         raise RequestRefused(404, "unknown_member", f"there is no member {', '.join(unknown)}; there are {', '.join(before.states)}")
     after = {**before.states, **states}
     active, was = _enabled(after), _enabled(before.states)
-    if active < min_active and active <= was:
+    if active < min_active and active < was:
         raise RequestRefused(409, "min_active", f"{active} members would stay enabled, at least {min_active} must")
     return replace(before, generation=before.generation + 1, states=after, selected=True)
 

@@ -16,7 +16,7 @@ def health_routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz", summary="The control plane is alive")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @router.get("/readyz", summary="An ensemble is active and warm", responses={503: {"description": "not ready, with reasons"}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,7 +35,7 @@ class MemberChoice(BaseModel):
 
 
 IfMatch = Annotated[str | None, Header(description="the generation that the change is based on, as in ETag; 412 if it has moved on")]
-Actor = Annotated[str | None, Header(alias="X-Atomstream-Actor", max_length=200, description="who acts, for the journal")]
+Actor = Annotated[str | None, Header(alias="X-Atomstream-Actor", max_length=200, description="who acts, for the journal; percent-encoded UTF-8")]
 
 
 def member_routes(service: Service) -> APIRouter:
@@ -70,7 +71,7 @@ def member_routes(service: Service) -> APIRouter:
 
 
 def _actor(named: str | None, request: Request) -> str:
-    return named or f"anonymous@{request.client.host if request.client else 'unknown'}"
+    return unquote(named) if named else f"anonymous@{request.client.host if request.client else 'unknown'}"
 
 
 def _generation(if_match: str | None) -> int | None:

@@ -18,8 +18,6 @@ from ._supervisor import EngineState, Supervisor
 
 log = logging.getLogger(__name__)
 
-_CHANGE_TIMEOUT_S = 30.0
-
 
 class Service:
     """The control plane without its HTTP.
@@ -37,6 +35,7 @@ class Service:
             self._spec,
             watchdog_s=config.watchdog_s,
             stall_s=config.stall_s,
+            start_s=config.start_s,
             on_ready=self._on_ready,
             on_status=self._on_status,
             on_hopeless=on_hopeless,
@@ -119,9 +118,9 @@ class Service:
             selected=wish.selected,
         )
 
-    def _set_members(self, wish: Wish, why: Mapping[str, str]) -> None:
+    def _set_members(self, wish: Wish, why: Mapping[str, str], patience_s: float) -> None:
         arguments = {"generation": wish.generation, "states": dict(wish.states), "selected": wish.selected, "why": dict(why)}
-        self.call("set_members", arguments, timeout_s=_CHANGE_TIMEOUT_S)
+        self.call("set_members", arguments, timeout_s=patience_s)
 
     def _on_ready(self, status: Mapping[str, Any]) -> None:
         generation = status["ensemble"]["generation"]

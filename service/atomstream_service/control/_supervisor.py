@@ -52,6 +52,7 @@ class Supervisor:
         *,
         watchdog_s: float,
         stall_s: float,
+        start_s: float,
         on_ready: Callable[[Mapping[str, Any]], None],
         on_status: Callable[[Mapping[str, Any]], None],
         on_hopeless: Callable[[], None],
@@ -59,6 +60,8 @@ class Supervisor:
         self._make_spec = make_spec
         self._watchdog_s = watchdog_s
         self._stall_s = stall_s
+        self._start_s = start_s
+        self._died_at: float | None = None
         self._on_ready = on_ready
         self._on_status = on_status
         self._on_hopeless = on_hopeless
@@ -95,30 +98,31 @@ class Supervisor:
 
     def _run(self) -> None:
         pause_s = 0.1
-        died_at: float | None = None
         came_up = False
         while not self._stop.is_set():
             born = time.monotonic()
-            process = self._spawn()
-            if self._wait_ready(process):
-                came_up = True
-                if died_at is not None:
-                    self.last_restart_s = time.monotonic() - died_at
-                    log.warning("engine is back after %.2f s", self.last_restart_s)
-                self._watch(process)
-            process.wait()
-            _close_input(process)
-            died_at = time.monotonic()
+            code: int | None = None
+            try:
+                process = self._spawn()
+                if self._wait_ready(process):
+                    came_up = True
+                    self._watch(process)
+                code = process.wait()
+                _close_input(process)
+            except Exception:
+                # Out of memory, a full disk: whatever it is, somebody has to go on trying.
+                log.exception("starting the engine failed")
             self.pid = None
+            self._died_at = time.monotonic()
             if self._stop.is_set():
                 break
-            if not came_up and (process.returncode == _CANNOT_START or self._starts == _FIRST_TRIES):
+            if not came_up and (code == _CANNOT_START or self._starts == _FIRST_TRIES):
                 self._on_hopeless()
                 break
             self.state = EngineState.RESTARTING
             self.restarts += 1
-            log.error("engine ended with code %s; starting it again", process.returncode)
-            pause_s = 0.1 if died_at - born > _SETTLED_S else min(2 * pause_s, _LONGEST_PAUSE_S)
+            log.error("engine ended with code %s; starting it again", code)
+            pause_s = 0.1 if self._died_at - born > _SETTLED_S else min(2 * pause_s, _LONGEST_PAUSE_S)
             self._stop.wait(pause_s)
         self.state = EngineState.STOPPED
 
@@ -135,21 +139,25 @@ class Supervisor:
         return process
 
     def _wait_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        deadline = time.monotonic() + self._start_s
         while process.poll() is None and not self._stop.is_set():
             try:
                 self.status = self.commands.call("status", timeout_s=0.2).body
             except EngineUnavailable:
+                if time.monotonic() > deadline:
+                    log.error("engine was not ready after %.0f s; ending it", self._start_s)
+                    process.kill()
                 continue
-            try:
-                self._on_ready(self.status)
-            except Exception:
-                log.exception("bringing the engine up to date failed; it is tried again while it runs")
+            self._call(self._on_ready)
             self.state = EngineState.READY
+            if self._died_at is not None:
+                self.last_restart_s = time.monotonic() - self._died_at
+                log.warning("engine is back after %.2f s", self.last_restart_s)
             return True
         return False
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        """Follow a running engine until it ends; one that does not answer for too long is ended."""
+        """Follow a running engine until it ends; one that does not answer, or not move, for too long is ended."""
         heard = time.monotonic()
         while not self._stop.is_set():
             try:
@@ -159,21 +167,27 @@ class Supervisor:
                 pass
             try:
                 self.status = self.commands.call("status", timeout_s=_POLL_S).body
-                heard = time.monotonic()
-                self._on_status(self.status)
             except EngineUnavailable:
-                if time.monotonic() - heard > self._watchdog_s:
-                    log.error("engine has not answered for %.0f s; ending it", self._watchdog_s)
+                silent_s = time.monotonic() - heard
+                if silent_s > self._watchdog_s:
+                    log.error("engine has not answered for %.0f s; ending it", silent_s)
                     process.kill()
                     return
                 continue
-            except Exception:
-                # Whatever is wrong with what was heard, somebody has to go on watching.
-                log.exception("following the engine failed")
+            heard = time.monotonic()
             if (self.status["busy_s"] or 0.0) > self._stall_s:
                 log.error("engine has been on one frame for %.0f s; ending it", self._stall_s)
                 process.kill()
                 return
+            self._call(self._on_status)
+
+    def _call(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
+        try:
+            listener(self.status)
+        except EngineUnavailable as error:
+            log.warning("%s; it is tried again", error)
+        except Exception:
+            log.exception("following the engine failed; it is tried again")
 
 
 def _close_input(process: subprocess.Popen[bytes]) -> None:

@@ -48,8 +48,9 @@ def _keep_memory() -> None:
 
 
 def main() -> int:
-    # An interrupt at the terminal reaches the whole group; the control plane decides when the engine ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # An interrupt at the terminal, or a stop of the service's group, reaches the engine, too; the control plane decides when the engine ends.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
     # The default of 5 ms lets one busy thread hold up a frame's next stage by as much.
     sys.setswitchinterval(0.0005)
     _keep_memory()

@@ -26,6 +26,7 @@ class Ledger:
         self._received: Counter[str] = Counter()
         self._answered: Counter[str] = Counter()
         self._partial: Counter[str] = Counter()
+        self._born = time.monotonic()
         self._answer_times: dict[str, deque[float]] = {}
         self._dropped: dict[str, Counter[str]] = {}
         self._last_seq: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -85,7 +86,8 @@ class Ledger:
     def _rate(self, account: str) -> float:
         """Frames answered per second over the last ten seconds."""
         now = time.monotonic()
-        return sum(t > now - _WINDOW_S for t in self._answer_times.get(account, ())) / _WINDOW_S
+        window = min(_WINDOW_S, now - self._born)
+        return sum(t > now - window for t in self._answer_times.get(account, ())) / window if window > 0 else 0.0
 
     def _count(self, source: str, where: Where, frames: int) -> None:
         self._dropped.setdefault(self._account(source), Counter())[where] += frames
