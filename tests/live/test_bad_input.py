@@ -134,7 +134,7 @@ def test_rows_that_an_aborted_scan_left_are_flagged(lines: tuple[list[FramePubli
 
 
 def test_status_answers_under_many_single_frames_at_once(quick: Launched) -> None:
-    image = _frame((1500, 1500))
+    image = dots((1500, 1500), [(100.0 * k, 90.0 * k) for k in range(1, 15)])
     outcomes: list[object] = []
 
     def ask() -> None:

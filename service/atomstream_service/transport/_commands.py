@@ -131,9 +131,13 @@ class CommandClient:
 
     def _await(self, socket: zmq.Socket[bytes], operation: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while (left := deadline - time.monotonic()) > 0:
-            if socket.poll(int(1000 * min(left, _ALIVE_EVERY_S))):
+        while True:
+            left = deadline - time.monotonic()
+            # The last look comes after the deadline: a reply that is there counts, however late this thread got its turn.
+            if socket.poll(int(1000 * min(max(left, 0), _ALIVE_EVERY_S))):
                 return
             if not self._alive():
                 raise EngineUnavailable(f"the engine ended before it answered {operation!r}")
+            if left <= 0:
+                break
         raise EngineSilent(f"the engine did not answer {operation!r} within {timeout_s:g} s")
