@@ -11,8 +11,9 @@ import pytest
 import torch
 from conftest import about
 
-from atomstream_models.bundle import check_member, parse_card
-from atomstream_models.training import FirstEnsemble, HalfResolutionUNet, PatchPool, export_member, simulate_pool, train_member
+from atomstream_models.bundle import check_member, open_bundle, parse_card
+from atomstream_models.runtime import accept, load_ensemble
+from atomstream_models.training import FirstEnsemble, HalfResolutionUNet, PatchPool, export_member, pack_first_ensemble, simulate_pool, train_member
 
 # torch's exporter warns of its own deprecations.
 pytestmark = pytest.mark.filterwarnings("ignore:.*treespec:FutureWarning")
@@ -61,6 +62,18 @@ def test_an_exported_member_answers_as_the_network_does_at_every_size(pool: Patc
             wanted = torch.softmax(network(torch.from_numpy(frame)), dim=1)[0].numpy()
 
         np.testing.assert_allclose(session.run(None, {"frame": frame})[0][0], wanted, atol=1e-5)
+
+
+def test_members_become_a_bundle_that_is_accepted(tmp_path: Path) -> None:
+    config = FirstEnsemble(members=2, filters=4)
+    for k in range(2):
+        torch.manual_seed(k)
+        export_member(HalfResolutionUNet(4).eval(), tmp_path / f"m{k:02d}.onnx")
+    pack_first_ensemble(config, tmp_path, tmp_path / "bundle", "tiny", "7")
+    bundle = open_bundle(tmp_path / "bundle")
+    accept(load_ensemble(bundle))
+
+    assert (bundle.card.name, bundle.card.version, bundle.card.member_ids, len(bundle.card.golden)) == ("tiny", "7", ("m00", "m01"), 2)
 
 
 def test_norms_are_folded_away_and_nothing_of_the_machine_is_kept(tmp_path: Path) -> None:

@@ -95,8 +95,10 @@ def prepare(
     rows, columns = frame.shape
     if min(frame.shape) < card.downsample:
         raise FrameRefused("too_small", f"a frame of {rows}x{columns} pixels is smaller than {card.downsample} pixels")
-    missing = _missing_rows(frame, valid_rows)
-    _check_finite(frame, missing)
+    finite = frame.dtype.kind != "f" or _is_finite(frame)
+    missing = _missing_rows(frame, valid_rows, finite)
+    if not finite:
+        _check_finite(frame, missing)
     grid = _grid(frame.shape, pixel_size_nm, card, max_pixels)
     flags = _flags(frame, missing, pixel_size_nm, grid)
     if missing.all():
@@ -116,11 +118,11 @@ def prepare(
     return Prepared(image[None, None], grid, flags, missing)
 
 
-def _missing_rows(frame: NDArray[Any], valid_rows: tuple[int, int] | None) -> NDArray[np.bool_]:
+def _missing_rows(frame: NDArray[Any], valid_rows: tuple[int, int] | None, finite: bool) -> NDArray[np.bool_]:
     """Rows without data: outside `valid_rows`, or constant or not finite throughout, as scans that were cut short leave them."""
     with np.errstate(invalid="ignore"):
         missing: NDArray[np.bool_] = frame.min(axis=1) == frame.max(axis=1)
-    if frame.dtype.kind == "f" and not _is_finite(frame):
+    if not finite:
         missing |= ~np.isfinite(frame).any(axis=1)
     if valid_rows is not None:
         missing[: valid_rows[0]] = True
@@ -129,11 +131,10 @@ def _missing_rows(frame: NDArray[Any], valid_rows: tuple[int, int] | None) -> ND
 
 
 def _check_finite(frame: NDArray[Any], missing: NDArray[np.bool_]) -> None:
-    if frame.dtype.kind == "f" and not _is_finite(frame):
-        bad = ~np.isfinite(frame) & ~missing[:, None]
-        if bad.any():
-            y, x = np.argwhere(bad)[0]
-            raise FrameRefused("not_finite", f"{int(bad.sum())} of {frame.size} pixels are not finite, the first at row {y}, column {x}")
+    bad = ~np.isfinite(frame) & ~missing[:, None]
+    if bad.any():
+        y, x = np.argwhere(bad)[0]
+        raise FrameRefused("not_finite", f"{int(bad.sum())} of {frame.size} pixels are not finite, the first at row {y}, column {x}")
 
 
 def _is_finite(frame: NDArray[Any]) -> bool:

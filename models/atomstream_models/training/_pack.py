@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..analysis import Inferred, finish, infer, prepare
-from ..bundle import Card, GoldenFrame, MemberSource, open_bundle, write_bundle
+from ..bundle import Bundle, Card, GoldenFrame, MemberSource, write_bundle
 from ..locate import locate
 from ..metrics import score
 from ..runtime import LoadedEnsemble, load_ensemble
@@ -51,19 +52,24 @@ def pack_first_ensemble(config: FirstEnsemble, trained: Path, out: Path, name: s
         "license": "MIT",
     }
     members = [MemberSource(f"m{k:02d}", trained / f"m{k:02d}.onnx", "HalfResolutionUNet", config.seed * 1000 + k) for k in range(config.members)]
-    write_bundle(out, about, members)
-    ensemble = load_ensemble(open_bundle(out))
+    ensemble = _without_golden(out, write_bundle(out, about, members))
     frames = [frame for seed in _VALIDATION_SEEDS for frame in _movie(seed)]
     inferred = [_run(frame, ensemble) for frame in frames]
-    about["threshold"] = max(_THRESHOLDS, key=lambda threshold: _mean_f1(frames, inferred, threshold))
+    about["threshold"] = max(_THRESHOLDS, key=lambda threshold: _mean_f1(frames, [one.mean for one in inferred], threshold))
     measured = [
-        MemberSource(one.id, one.onnx, one.architecture, one.seed, {"validation_f1": round(_member_f1(frames, inferred, k, about["threshold"]), 4)})
+        MemberSource(
+            one.id, one.onnx, one.architecture, one.seed, {"validation_f1": round(_mean_f1(frames, [i.maps[k] for i in inferred], about["threshold"]), 4)}
+        )
         for k, one in enumerate(members)
     ]
-    about["training"]["validation_f1"] = round(_mean_f1(frames, inferred, about["threshold"]), 4)
-    write_bundle(out, about, measured)
-    final = load_ensemble(open_bundle(out))
+    about["training"]["validation_f1"] = round(_mean_f1(frames, [one.mean for one in inferred], about["threshold"]), 4)
+    final = _without_golden(out, write_bundle(out, about, measured))
     return write_bundle(out, about, measured, [_golden(seed, final) for seed in _GOLDEN_SEEDS])
+
+
+def _without_golden(folder: Path, card: Card) -> LoadedEnsemble:
+    """A bundle that is being made: it can run, but not yet be opened as users do, because its golden frames come last."""
+    return load_ensemble(Bundle(folder, card, sha256=""))
 
 
 def _movie(seed: int) -> list[MicroscopeFrame]:
@@ -80,12 +86,8 @@ def _f1(frame: MicroscopeFrame, positions: Any) -> float:
     return score(positions, frame.atoms_yx, _MATCH * frame.neighbour_px, labelled(frame)).f1
 
 
-def _mean_f1(frames: Sequence[MicroscopeFrame], inferred: Sequence[Inferred], threshold: float) -> float:
-    return float(np.mean([_f1(frame, locate(one.mean, None, (), threshold)[:, :2]) for frame, one in zip(frames, inferred, strict=True)]))
-
-
-def _member_f1(frames: Sequence[MicroscopeFrame], inferred: Sequence[Inferred], member: int, threshold: float) -> float:
-    return float(np.mean([_f1(frame, locate(one.maps[member], None, (), threshold)[:, :2]) for frame, one in zip(frames, inferred, strict=True)]))
+def _mean_f1(frames: Sequence[MicroscopeFrame], maps: Sequence[NDArray[np.float32]], threshold: float) -> float:
+    return float(np.mean([_f1(frame, locate(one, None, (), threshold)[:, :2]) for frame, one in zip(frames, maps, strict=True)]))
 
 
 def _golden(seed: int, ensemble: LoadedEnsemble) -> GoldenFrame:

@@ -13,12 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..engine import EngineSpec
+from ..engine import CANNOT_START, EngineSpec
 from ..transport import CommandClient, EngineUnavailable
 
 log = logging.getLogger(__name__)
 
-_CANNOT_START = 3
 _FIRST_TRIES = 3
 _SETTLED_S = 30.0
 _LONGEST_PAUSE_S = 10.0
@@ -116,7 +115,7 @@ class Supervisor:
             self._died_at = time.monotonic()
             if self._stop.is_set():
                 break
-            if not came_up and (code == _CANNOT_START or self._starts == _FIRST_TRIES):
+            if not came_up and (code == CANNOT_START or self._starts == _FIRST_TRIES):
                 self._on_hopeless()
                 break
             self.state = EngineState.RESTARTING

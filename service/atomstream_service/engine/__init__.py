@@ -6,6 +6,6 @@ receiving (one a socket) -> intake -> inference -> finishing -> publishing
 """
 
 from ._engine import Engine
-from ._spec import EngineSpec
+from ._spec import CANNOT_START, EngineSpec
 
-__all__ = ["Engine", "EngineSpec"]
+__all__ = ["CANNOT_START", "Engine", "EngineSpec"]

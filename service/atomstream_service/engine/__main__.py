@@ -18,12 +18,9 @@ from atomstream_models.runtime import LoadError
 from ..transport import AddressUnusable, CommandServer
 from ._engine import Engine
 from ._operations import Operations
-from ._spec import EngineSpec
+from ._spec import CANNOT_START, EngineSpec
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-
-CANNOT_START = 3
-"""Exit code where starting again can't help before something is changed."""
 
 
 BUG = 70

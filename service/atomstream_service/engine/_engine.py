@@ -31,8 +31,8 @@ class Engine:
     ------
     BundleError, LoadError
         where the ensemble can't be used.
-    AddressInUse
-        where a socket can't be bound.
+    AddressUnusable
+        where a socket can't be bound or connected.
     """
 
     def __init__(self, spec: EngineSpec) -> None:

@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-import numpy as np
-from numpy.typing import NDArray
-
 from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, infer, pixel_size_in_nm, prepare
 from atomstream_models.each import Each
 from atomstream_wire import Failure
@@ -112,7 +109,7 @@ class Inference:
             return
         done = time.perf_counter()
         self._frames += job.done is None
-        shadows: dict[str, NDArray[np.float32]] = {}
+        shadows: dict[str, Inferred] = {}
         self._pipeline.finish(Work(job, active, inferred, taken, ready, done, shadows))
         if job.done is None and self._frames % self._config.shadow_every == 0:
             self._run_shadows(active, prepared, shadows)
@@ -135,12 +132,12 @@ class Inference:
                 return inferred
         raise NoMember("; ".join(failed.values()) or "no member is enabled")
 
-    def _run_shadows(self, active: Active, prepared: Prepared, into: dict[str, NDArray[np.float32]]) -> None:
+    def _run_shadows(self, active: Active, prepared: Prepared, into: dict[str, Inferred]) -> None:
         members = self._healthy(active, MemberState.SHADOW)
         if not members or prepared.tensor is None:
             return
         try:
-            into.update(zip(members, infer(prepared, active.ensemble.card, members, active.ensemble.run).maps, strict=True))
+            into.update(dict.fromkeys(members, infer(prepared, active.ensemble.card, members, active.ensemble.run)))
         except MemberFailed as error:
             self.failures[error.member] = str(error)
 

@@ -141,9 +141,8 @@ class Operations:
 def _layer(finished: Finished, name: str) -> NDArray[Any] | None:
     if name.startswith("member:"):
         member = name.removeprefix("member:")
-        if member in finished.shadows:
-            return finished.shadows[member]
-        return member_map(finished.inferred, member) if member in finished.inferred.members_used else None
+        inferred = finished.shadows.get(member, finished.inferred)
+        return member_map(inferred, member) if member in inferred.members_used else None
     plain: dict[str, NDArray[Any] | None] = {
         "frame": finished.job.image,
         "atoms": finished.answer.atoms,

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from ..config import Config
 
+CANNOT_START = 3
+"""Exit code of an engine where starting again can't help before something is changed."""
+
 
 class EngineSpec(BaseModel):
     """An engine's start: the settings and the ensemble state to begin with.

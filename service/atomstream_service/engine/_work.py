@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import Answer, Inferred
@@ -44,14 +43,14 @@ class Active:
 class Finished:
     """A frame with its answer, as published last or answered to a request.
 
-    shadows : maps of shadow members, where they ran on this frame: id -> ndarray, shape (classes, rows, columns), network grid
+    shadows : what shadow members made of it, where they ran on this frame: id -> the answer that holds its map
     """
 
     job: Job
     inferred: Inferred
     answer: Answer
     report: FrameReport
-    shadows: Mapping[str, NDArray[np.float32]]
+    shadows: Mapping[str, Inferred]
 
 
 @dataclass(frozen=True)
@@ -83,4 +82,4 @@ class Work:
     clock_taken: float
     clock_prepared: float
     clock_inferred: float
-    shadows: Mapping[str, NDArray[np.float32]]
+    shadows: Mapping[str, Inferred]
