@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 ARGS ?=
 
-.PHONY: install install-dev demo test test-gpu lint bench clean
+.PHONY: install install-dev demo test test-gpu lint bench elit clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(RUNTIME),train,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(RUNTIME),train,structures,ray,dev]'
 	touch $@
 
 demo: install
@@ -39,6 +39,9 @@ lint: install-dev
 
 bench: install-dev
 	$(BIN)/python benchmarks/live.py $(ARGS)
+
+elit: install-dev
+	$(BIN)/python benchmarks/elit.py elit-runs $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist build

@@ -30,12 +30,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from atomstream_client import Atoms, FramePublisher, Maps, ResultSubscriber
-from atomstream_models.bundle import GoldenFrame, MemberSource, open_bundle, write_bundle
+from atomstream_models.bundle import GoldenFrame, MemberSource, find_bundle, open_bundle, write_bundle
 from atomstream_models.locate import locate
 from atomstream_models.normalize import robust
 from atomstream_models.runtime import load_ensemble
 from atomstream_models.simulation import SimulatedMicroscope
-from atomstream_service.control import find_bundle
 from atomstream_service.demo import Launched, launched
 
 Figures = dict[str, Any]

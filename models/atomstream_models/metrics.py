@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
 
@@ -35,35 +34,40 @@ class Score:
 def match(found_yx: NDArray[np.floating], true_yx: NDArray[np.floating], radius_px: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices (into found, into true) of one-to-one pairs at most `radius_px` apart.
 
-    As many pairs as possible, of those the set with the smallest summed distance, found exactly: only points
-    linked by candidate pairs compete, so each small group is solved by itself.
+    As many pairs as possible, of those the set with the smallest summed distance, found exactly.
     """
     none = np.empty(0, np.int64)
     if not len(found_yx) or not len(true_yx):
         return none, none
     near = cKDTree(found_yx).sparse_distance_matrix(cKDTree(true_yx), radius_px, output_type="coo_matrix")
-    if not near.nnz:
-        return none, none
-    n = len(found_yx)
-    size = n + len(true_yx)
-    _, group = connected_components(coo_matrix((np.ones(near.nnz), (near.row, near.col + n)), shape=(size, size)), directed=False)
-    edge_group = group[near.row]
-    alone = np.bincount(edge_group, minlength=group.max() + 1)[edge_group] == 1
-    rows, columns = [near.row[alone]], [near.col[alone]]
-    order = np.argsort(edge_group[~alone], kind="stable")
-    row, column, distance = near.row[~alone][order], near.col[~alone][order], near.data[~alone][order]
-    for part in np.split(np.arange(len(row)), np.flatnonzero(np.diff(edge_group[~alone][order])) + 1):
-        if len(part):
-            a, i = np.unique(row[part], return_inverse=True)
-            b, j = np.unique(column[part], return_inverse=True)
-            # A pair that is too far costs more than all allowed ones together, so it is taken only as a filler.
-            cost = np.full((len(a), len(b)), (len(a) + len(b)) * radius_px + 1.0)
-            cost[i, j] = distance[part]
-            p, q = linear_sum_assignment(cost)
-            allowed = cost[p, q] <= radius_px
-            rows.append(a[p[allowed]])
-            columns.append(b[q[allowed]])
-    return np.concatenate(rows).astype(np.int64), np.concatenate(columns).astype(np.int64)
+    alone = (np.bincount(near.row, minlength=len(found_yx))[near.row] == 1) & (np.bincount(near.col, minlength=len(true_yx))[near.col] == 1)
+    i, j = _assign(near.row[~alone], near.col[~alone], near.data[~alone], radius_px)
+    return np.concatenate([near.row[alone], i]).astype(np.int64), np.concatenate([near.col[alone], j]).astype(np.int64)
+
+
+def _assign(row: NDArray[np.int64], column: NDArray[np.int64], distance: NDArray[np.float64], radius_px: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The best one-to-one choice among candidate pairs, as sparse as they are, however many points they link.
+
+    Every point also gets a stand-in of the other side to pair with, which costs more than all allowed pairs together, so that it is
+    only taken where nothing else is left; the stand-ins of a pair that is taken pair up for nothing.
+    """
+    if not len(row):
+        return row, column
+    rows, i = np.unique(row, return_inverse=True)
+    columns, j = np.unique(column, return_inverse=True)
+    n, m = len(rows), len(columns)
+    apart = (n + m) * radius_px + 1.0
+    edges = [
+        (i, j, distance + 1.0),
+        (np.arange(n), m + np.arange(n), np.full(n, apart + 1.0)),
+        (n + np.arange(m), np.arange(m), np.full(m, apart + 1.0)),
+        (n + j, m + i, np.ones(len(i))),
+    ]
+    # The solver takes an explicit 0 for no edge, hence the 1 that every edge costs.
+    a, b, cost = (np.concatenate(parts) for parts in zip(*edges, strict=True))
+    p, q = min_weight_full_bipartite_matching(csr_array((cost, (a, b)), shape=(n + m, n + m)))
+    real = (p < n) & (q < m)
+    return rows[p[real]], columns[q[real]]
 
 
 def score(found_yx: NDArray[np.floating], true_yx: NDArray[np.floating], radius_px: float, required: NDArray[np.bool_] | None = None) -> Score:

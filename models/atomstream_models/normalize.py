@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_SAMPLES = 1 << 14
+SAMPLES = 1 << 14
 """Percentiles come from a regular subsample of about this many pixels: exact enough, and ten times as fast."""
 
 Normalize = Callable[[NDArray[Any]], NDArray[np.float32]]
@@ -29,7 +29,7 @@ def robust(frame: NDArray[Any], *, low: float = 16.0, high: float = 84.0, clip: 
     low, high : percentiles between which the spread is taken
     clip : smallest and largest value of the answer
     """
-    step = max(1, int(np.sqrt(frame.size / _SAMPLES)))
+    step = max(1, int(np.sqrt(frame.size / SAMPLES)))
     work = _working_dtype(frame)
     sample = frame[::step, ::step].ravel().astype(work)
     last = len(sample) - 1

@@ -13,8 +13,8 @@ import tifffile
 from conftest import REAL_FRAMES, real_frames
 
 from atomstream_client import Atoms, ResultSubscriber
+from atomstream_models.movies import UnreadableFile, read_movie
 from atomstream_service.cli import main
-from atomstream_service.cli._replay import UnreadableFile, read_movie
 from atomstream_service.demo import free_endpoint, launched
 
 
@@ -22,7 +22,7 @@ def _run(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, "-m", "atomstream_service", *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["replay"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["replay"], ["select"], ["evaluate"], ["bundle"], ["doctor"]])
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([*command, "--help"])
@@ -121,3 +121,18 @@ def test_replay_refuses_what_holds_no_frames(tmp_path: Path) -> None:
     for name in ("a.npy", "b.npz", "c.tif", "d.txt", "e.npy"):
         with pytest.raises(UnreadableFile, match=name.replace(".", r"\.")):
             read_movie(tmp_path / name)
+
+
+@pytest.mark.parametrize("command", ["train", "refine", "import"])
+def test_commands_that_need_torch_run_in_a_process_of_their_own_and_explain_themselves(command: str) -> None:
+    done = _run(command, "--help")
+
+    assert done.returncode == 0
+    assert f"usage: atomstream {command}" in done.stdout
+
+
+def test_what_a_training_command_refuses_is_refused_by_atomstream(tmp_path: Path) -> None:
+    done = _run("train", "nowhere", "--out", str(tmp_path / "run"))
+
+    assert done.returncode == 1
+    assert "atomstream: 'nowhere' is neither a recipe (" in done.stderr

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from ..errors import wrong_keys
 from ..normalize import UnknownNormalization, normalizer
 from ._errors import BundleError
 
@@ -75,6 +76,7 @@ class Card(_Part):
     pixel_size_nm : range of pixel sizes that the members know, in nm; null where any will do
     threshold : foreground probability at which an atom begins
     downsample : frames are padded to multiples of this
+    selection : which members somebody chose on which frames, and why; null where nobody has
     """
 
     schema_: Literal["atomstream.bundle.v1"] = Field(alias="schema")
@@ -90,6 +92,7 @@ class Card(_Part):
     downsample: int = Field(default=8, ge=1, le=256)
     members: tuple[MemberEntry, ...] = Field(min_length=1, max_length=256)
     training: dict[str, Any] = Field(default_factory=dict)
+    selection: dict[str, Any] | None = None
     license: str = ""
     golden: tuple[GoldenEntry, ...] = ()
 
@@ -141,5 +144,5 @@ def parse_card(data: bytes) -> Card:
     try:
         return Card.model_validate_json(data)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, problem['loc'])) or 'card'}: {problem['msg']}" for problem in error.errors()]
+        lines = wrong_keys(error, "card")
         raise BundleError("card", "card.json: " + "; ".join(lines)) from error

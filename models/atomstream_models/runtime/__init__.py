@@ -3,5 +3,19 @@
 from ._accept import Tolerance, accept
 from ._device import Device, RuntimeReport, processors, runtime_report
 from ._ensemble import LoadedEnsemble, LoadError, load_ensemble
+from ._golden import golden_of
+from ._look import look
 
-__all__ = ["Device", "LoadError", "LoadedEnsemble", "RuntimeReport", "Tolerance", "accept", "load_ensemble", "processors", "runtime_report"]
+__all__ = [
+    "Device",
+    "LoadError",
+    "LoadedEnsemble",
+    "RuntimeReport",
+    "Tolerance",
+    "accept",
+    "golden_of",
+    "load_ensemble",
+    "look",
+    "processors",
+    "runtime_report",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -43,6 +44,13 @@ class Noise:
     readout: float = 0.0
 
 
+class ImageFormation(Protocol):
+    """Makes noiseless images: `expose` sums Gaussians, `Multislice` scatters waves."""
+
+    def __call__(self, specimen: Specimen, imaging: Imaging, *, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The noiseless image, shape `imaging.shape`; 1 is the peak of a lone host atom or column above the background."""
+
+
 def render_atoms(
     positions_px: NDArray[np.float64], brightness: NDArray[np.float64], sigma_px: tuple[float, float], shape: tuple[int, int]
 ) -> NDArray[np.float64]:
@@ -73,8 +81,12 @@ def jitter_lines(image: NDArray[np.float64], shifts_px: NDArray[np.float64]) -> 
 def expose(specimen: Specimen, imaging: Imaging, *, rng: np.random.Generator) -> NDArray[np.float64]:
     """The noiseless image, shape `imaging.shape`; 1 is the peak of a lone host atom above the background."""
     sigma = (imaging.probe_nm[0] / imaging.pixel_nm, imaging.probe_nm[1] / imaging.pixel_nm)
-    image = render_atoms(specimen.positions_nm / imaging.pixel_nm, specimen.brightness, sigma, imaging.shape)
-    image += imaging.background
+    return disturb(render_atoms(specimen.positions_nm / imaging.pixel_nm, specimen.brightness, sigma, imaging.shape), imaging, rng=rng)
+
+
+def disturb(image: NDArray[np.float64], imaging: Imaging, *, rng: np.random.Generator) -> NDArray[np.float64]:
+    """An image of the atoms alone with the background and the scan-line jitter of these conditions, in units of a host's peak."""
+    image = image + imaging.background
     if imaging.background_swing:
         image += imaging.background_swing * (1 + smooth_field(imaging.shape, int(rng.integers(2, 6)), rng))
     if imaging.line_jitter_px:

@@ -2,95 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ..analysis import Inferred, finish, infer, prepare
-from ..bundle import Bundle, Card, GoldenFrame, MemberSource, write_bundle
+from ..bundle import Bundle, Card, MemberSource, write_bundle
+from ..evaluation import MATCH
 from ..locate import locate
-from ..metrics import score
-from ..runtime import LoadedEnsemble, load_ensemble
-from ..simulation import MicroscopeFrame, SimulatedMicroscope, labelled
-from ._config import FirstEnsemble
-from ._networks import HalfResolutionUNet
+from ..metrics import Score, score
+from ..runtime import LoadedEnsemble, golden_of, load_ensemble
+from ._export import probabilities
+from ._member import MemberJob, fresh_network, member_seed, open_feed
+from ._recipe import Recipe
+from ._targets import DISK_RADIUS
 
-_VALIDATION_SEEDS = (901, 902)
-_GOLDEN_SEEDS = (911, 912)
-_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
-_MATCH = 0.35
+THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+_EXPORT_TOLERANCE = {False: 1e-4, True: 5e-3}
+"""Largest difference in probability between a network and its export, in single and in half precision."""
+_MAP_BYTES = 1 << 29
 
 
-def pack_first_ensemble(config: FirstEnsemble, trained: Path, out: Path, name: str, bundle_version: str) -> Card:
-    """Write the bundle of the members in `trained` (m00.onnx, ...) to the folder `out`.
+class ExportDiffers(RuntimeError):
+    """An exported member does not answer as its network does."""
 
-    The threshold is the one with the best F1 on simulated frames, mild to drifted, whose seeds no training used.
+
+@dataclass(frozen=True)
+class _Validation:
+    """One validation image: as the members see it, as it came from the detector, and its truth."""
+
+    tensor: NDArray[np.float32]
+    frame: NDArray[np.float32]
+    atoms_yx: NDArray[np.float64]
+    required: NDArray[np.bool_]
+    match_px: float
+
+
+def pack_members(recipe: Recipe, jobs: Sequence[MemberJob], out: Path, about: Mapping[str, Any]) -> Card:
+    """Write the bundle of trained members to the folder `out`.
+
+    Unless the recipe gives it, the threshold is the one with the best F1 of the whole ensemble on the validation images.
+    Each exported member is compared with its network.
+
+    about : keys for the card, and for its `training`, beyond those that follow from the recipe; they win
+
+    Raises
+    ------
+    ExportDiffers
+        naming the member whose export is wrong.
     """
-    about: dict[str, Any] = {
-        "name": name,
-        "version": bundle_version,
+    images = _validation(recipe, jobs[0])
+    card = _about(recipe, jobs[0])
+    card = {**card, **about, "training": {**card["training"], **about.get("training", {})}}
+    sources = [_source(recipe, job) for job in jobs]
+    ensemble = _unopened(out, write_bundle(out, card, sources))
+    _compare(jobs, ensemble, images[0].tensor)
+    maps = _maps(ensemble, images)
+    means = [np.mean(one, axis=0) for one in maps]
+    card["threshold"] = recipe.threshold or _best_threshold(images, means)
+    card["training"]["validation_f1"] = _round(_f1(images, means, card["threshold"]))
+    for k, source in enumerate(sources):
+        own = _f1(images, [one[k] for one in maps], card["threshold"])
+        sources[k] = MemberSource(source.id, source.onnx, source.architecture, source.seed, {**source.metrics, "validation_f1": _round(own)})
+    ensemble.close()
+    ensemble = _unopened(out, write_bundle(out, card, sources))
+    golden = [golden_of(image.frame, None, ensemble) for image in images[:2]]
+    ensemble.close()
+    return write_bundle(out, card, sources, golden)
+
+
+def _about(recipe: Recipe, job: MemberJob) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "classes": ["host", "impurity"],
-        "background": 2,
-        "origin": "simulated",
-        "normalization": {"name": "robust", "parameters": {}},
-        "pixel_size_nm": list(config.pixel_size_nm),
+        "classes": list(recipe.classes),
+        "background": recipe.background,
+        "origin": "simulated" if recipe.data.kind == "simulated" else "experimental",
+        "normalization": recipe.normalization.model_dump(),
+        "pixel_size_nm": None if recipe.pixel_size_nm is None else list(recipe.pixel_size_nm),
         "threshold": 0.5,
-        "downsample": HalfResolutionUNet.downsample,
-        "training": {
-            "config": asdict(config),
-            "code": f"atomstream {version('atomstream')}",
-            "data": "simulated graphene and square lattices, see atomstream_models.training",
-            "parent": None,
-        },
-        "license": "MIT",
+        "downsample": max(fresh_network(MemberJob(recipe, k, job.data, job.folder)).downsample for k in range(len(recipe.networks))),
+        "training": {"recipe": recipe.model_dump(mode="json"), "code": f"atomstream {version('atomstream')}", "parent": None},
+        "license": recipe.license,
     }
-    members = [MemberSource(f"m{k:02d}", trained / f"m{k:02d}.onnx", "HalfResolutionUNet", config.seed * 1000 + k) for k in range(config.members)]
-    ensemble = _without_golden(out, write_bundle(out, about, members))
-    frames = [frame for seed in _VALIDATION_SEEDS for frame in _movie(seed)]
-    inferred = [_run(frame, ensemble) for frame in frames]
-    about["threshold"] = max(_THRESHOLDS, key=lambda threshold: _mean_f1(frames, [one.mean for one in inferred], threshold))
-    measured = [
-        MemberSource(
-            one.id, one.onnx, one.architecture, one.seed, {"validation_f1": round(_mean_f1(frames, [i.maps[k] for i in inferred], about["threshold"]), 4)}
-        )
-        for k, one in enumerate(members)
-    ]
-    about["training"]["validation_f1"] = round(_mean_f1(frames, [one.mean for one in inferred], about["threshold"]), 4)
-    final = _without_golden(out, write_bundle(out, about, measured))
-    return write_bundle(out, about, measured, [_golden(seed, final) for seed in _GOLDEN_SEEDS])
 
 
-def _without_golden(folder: Path, card: Card) -> LoadedEnsemble:
+def _source(recipe: Recipe, job: MemberJob) -> MemberSource:
+    metrics = json.loads((job.folder / "metrics.json").read_text(encoding="utf-8"))
+    return MemberSource(f"m{job.member:02d}", job.folder / "member.onnx", str(recipe.network(job.member)), member_seed(recipe, job.member), metrics)
+
+
+def _unopened(folder: Path, card: Card) -> LoadedEnsemble:
     """A bundle that is being made: it can run, but not yet be opened as users do, because its golden frames come last."""
     return load_ensemble(Bundle(folder, card, sha256=""))
 
 
-def _movie(seed: int) -> list[MicroscopeFrame]:
-    microscope = SimulatedMicroscope(seed, (256, 320))
-    return [microscope.next_frame() for _ in range(32)][::6]
+def _validation(recipe: Recipe, job: MemberJob) -> list[_Validation]:
+    """The validation images; of masks, where there are no atoms, the truth is what is located in them."""
+    found: list[_Validation] = []
+    for lesson in open_feed(MemberJob(recipe, job.member, job.data, job.folder)).validation():
+        images, targets, batch = lesson.images, lesson.wanted, lesson.source
+        for k in range(len(images)):
+            there = torch.isfinite(batch.atoms_yx[k]).all(-1)
+            atoms, kinds = batch.atoms_yx[k][there].double().numpy(), batch.kinds[k][there].numpy()
+            radius = float(batch.radius_px[k])
+            if batch.masks is not None:
+                located = locate(targets[k, : len(recipe.classes)].numpy(), None, (), 0.5)
+                atoms, kinds = located[:, :2].astype(np.float64), located[:, 2].astype(np.int64)
+                radius = float(np.sqrt(np.median(located[:, 8]) / np.pi)) if len(located) else 1.0
+            inside = np.all((atoms >= -0.5) & (atoms < np.array(images.shape[2:]) - 0.5), axis=1)
+            found.append(_Validation(images[k : k + 1].numpy(), batch.images[k].numpy(), atoms, inside & (kinds >= 0), MATCH / DISK_RADIUS * radius))
+    return found
 
 
-def _run(frame: MicroscopeFrame, ensemble: LoadedEnsemble) -> Inferred:
-    prepared = prepare(frame.image, (frame.pixel_nm, frame.pixel_nm), ensemble.card)
-    return infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.run)
+def _compare(jobs: Sequence[MemberJob], ensemble: LoadedEnsemble, tensor: NDArray[np.float32]) -> None:
+    exported = ensemble.run(tensor, ensemble.card.member_ids)
+    for job, got in zip(jobs, exported, strict=True):
+        network = fresh_network(MemberJob(job.recipe, job.member, job.data, job.folder, job.folder / "weights.pt")).eval()
+        with torch.no_grad():
+            worst = float(np.abs(probabilities(network(torch.from_numpy(tensor)))[0].numpy() - got).max())
+        allowed = _EXPORT_TOLERANCE[job.recipe.half]
+        if not worst <= allowed:
+            raise ExportDiffers(f"member m{job.member:02d} as ONNX differs from its network by {worst:.2g}, at most {allowed:g} is allowed")
 
 
-def _f1(frame: MicroscopeFrame, positions: Any) -> float:
-    return score(positions, frame.atoms_yx, _MATCH * frame.neighbour_px, labelled(frame)).f1
+def _maps(ensemble: LoadedEnsemble, images: Sequence[_Validation]) -> list[NDArray[np.float32]]:
+    """For each image the members' maps (members, classes, rows, columns); fewer images where they would not fit in memory."""
+    channels = list(ensemble.card.atom_channels)
+    each = len(ensemble.card.members) * len(channels) * images[0].frame.size * 4
+    return [np.stack(ensemble.run(image.tensor, ensemble.card.member_ids))[:, channels] for image in images[: max(2, _MAP_BYTES // each)]]
 
 
-def _mean_f1(frames: Sequence[MicroscopeFrame], maps: Sequence[NDArray[np.float32]], threshold: float) -> float:
-    return float(np.mean([_f1(frame, locate(one, None, (), threshold)[:, :2]) for frame, one in zip(frames, maps, strict=True)]))
+def _best_threshold(images: Sequence[_Validation], maps: Sequence[NDArray[np.float32]]) -> float:
+    """The threshold with the best F1; the middle one of equals."""
+    found = np.array([_f1(images, maps, threshold) for threshold in THRESHOLDS])
+    best = np.flatnonzero(found >= found.max() - 1e-4)
+    return THRESHOLDS[int(best[len(best) // 2])]
 
 
-def _golden(seed: int, ensemble: LoadedEnsemble) -> GoldenFrame:
-    frame = SimulatedMicroscope(seed, (128, 160)).next_frame()
-    answer = finish(_run(frame, ensemble), ensemble.card)
-    return GoldenFrame(frame.image, frame.pixel_nm, answer.mean, answer.std, len(answer.atoms))
+def _f1(images: Sequence[_Validation], maps: Sequence[NDArray[np.float32]], threshold: float) -> float:
+    """F1 over all images together."""
+    scores = [_score(image, one, threshold) for image, one in zip(images, maps, strict=False)]
+    return Score(sum(one.found for one in scores), sum(one.missed for one in scores), sum(one.extra for one in scores), float("nan")).f1
+
+
+def _score(image: _Validation, maps: NDArray[np.float32], threshold: float) -> Score:
+    return score(locate(maps, None, (), threshold)[:, :2], image.atoms_yx, image.match_px, image.required)
+
+
+def _round(value: float) -> float:
+    return round(value, 5)

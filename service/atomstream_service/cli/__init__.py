@@ -9,12 +9,13 @@ from importlib.metadata import version
 
 from atomstream_client import ClientError
 from atomstream_models.bundle import BundleError
+from atomstream_models.errors import InputError
 from atomstream_models.runtime import LoadError
 
 from ..errors import AtomstreamError
-from . import _demo, _doctor, _replay, _serve
+from . import _bundle, _demo, _doctor, _evaluate, _replay, _select, _serve, _training
 
-_COMMANDS = (_serve, _demo, _replay, _doctor)
+_COMMANDS = (_serve, _demo, _replay, _training, _select, _evaluate, _bundle, _doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code: int = given.run(given)
-    except (AtomstreamError, BundleError, LoadError, ClientError, OSError) as error:
+    except (AtomstreamError, BundleError, InputError, LoadError, ClientError, OSError) as error:
         print(f"atomstream: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from atomstream_models.bundle import open_bundle
+from atomstream_models.bundle import find_bundle, open_bundle
 from atomstream_models.runtime import accept, load_ensemble, runtime_report
 
-from ..control import find_bundle
 from ._commands import Commands
 
 _PACKAGES = ("atomstream", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pyzmq", "fastapi", "torch")

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from atomstream_models.errors import wrong_keys
+
 from ..errors import AtomstreamError
 from ._tree import Config
 
@@ -43,7 +45,7 @@ def load_config(file: Path | None = None, environment: Mapping[str, str] | None 
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}" for problem in error.errors()]
+        lines = wrong_keys(error, "settings")
         raise ConfigError("; ".join(lines)) from error
 
 

@@ -1,7 +1,6 @@
 """The control plane process: REST for people and programs, the journal, and the supervision of the engine."""
 
 from ._app import create_app
-from ._bundles import find_bundle
 from ._serve import serve
 
-__all__ = ["create_app", "find_bundle", "serve"]
+__all__ = ["create_app", "serve"]

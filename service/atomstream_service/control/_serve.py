@@ -10,12 +10,11 @@ from types import FrameType
 
 import uvicorn
 
-from atomstream_models.bundle import open_bundle
+from atomstream_models.bundle import find_bundle, open_bundle
 
 from ..config import Config
 from ..errors import AtomstreamError
 from ._app import create_app
-from ._bundles import find_bundle
 from ._service import Service
 
 

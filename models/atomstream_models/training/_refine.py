@@ -1,0 +1,200 @@
+"""Iterative training: an ensemble's best members label experimental frames, and a new ensemble learns from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import finish
+from ..bundle import Bundle, Card, open_bundle
+from ..classify import Classification, classify
+from ..cleaning import Cleaning
+from ..errors import InputError
+from ..labelling import Labels, label
+from ..runtime import LoadedEnsemble, load_ensemble, look
+from ._files import write_tensors
+from ._member import MemberJob, open_feed
+from ._recipe import Recipe
+from ._run import Run, provide, train_ensemble
+from ._warm import calibrate, network_of
+from .data import ExperimentalData, Region, crops
+from .executors import Executor
+from .networks import NetworkSettings
+
+RISE = 0.01
+"""Iterations end when the detection rate rises by less than this share."""
+_CALIBRATION_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One round of refinement.
+
+    card : of the new bundle
+    run : where it lies
+    counts : atoms found, left out for which reason, kept
+    detected : atoms a frame that at least half of the members see, before and after
+    """
+
+    card: Card
+    run: Run
+    counts: dict[str, int]
+    detected: tuple[float, float]
+
+
+def refine(
+    frames: Sequence[NDArray[Any]],
+    pixel_nm: float | None,
+    parent: Bundle,
+    recipe: Recipe,
+    out: Path,
+    executor: Executor,
+    *,
+    members: Sequence[str] | None = None,
+    use: Sequence[int] | None = None,
+    regions: Sequence[Region] = (),
+    iterations: int = 1,
+    begin: Callable[[Run, int], Callable[[int], None]] = lambda run, iteration: lambda member: None,
+) -> list[Iteration]:
+    """Refine an ensemble on experimental frames, once or until the detection rate no longer rises.
+
+    The runs lie in `out/1`, `out/2`, ...; a refinement that was cut off goes on when called again in the same way.
+
+    frames : arrays (rows, columns) of one size
+    pixel_nm : their pixel size in nm, None where it is unknown
+    recipe : how to train, with data of kind `experimental`
+    members : the artifact-free members whose mean makes the labels, all by default; later iterations use all of the new ones
+    use : numbers of the frames to learn from, all by default
+    regions : parts of the frames to learn from
+    iterations : rounds at most
+    begin : called before each round's training with its run and number; answers what to call when a member is done
+
+    Raises
+    ------
+    InputError
+        for a recipe, member, frame or region that does not fit, or where no atom is found or left.
+    FrameRefused
+        for a frame that can't be processed.
+    TrainingFailed
+        where a member can't be trained.
+    """
+    data = recipe.data
+    if not isinstance(data, ExperimentalData):
+        raise InputError(f"recipe {recipe.name!r} learns from {data.kind} images; a refinement needs data of kind 'experimental'")
+    chosen = _chosen_frames(frames, use)
+    _check_members(parent, members)
+    done: list[Iteration] = []
+    for number in range(1, iterations + 1):
+        run = Run(out / str(number))
+        with _loaded(parent) as ensemble:
+            before = done[-1].detected[1] if done else detection_rate(ensemble, frames, pixel_nm, members)
+            labels = _label(ensemble, [frames[k] for k in chosen], pixel_nm, members, recipe, data)
+        made = crops(
+            [frames[k] for k in chosen],
+            labels.positions,
+            labels.kinds,
+            classes=len(recipe.classes),
+            side_px=data.crop_px,
+            count=data.crops,
+            seed=recipe.training.seed,
+            pixel_nm=pixel_nm,
+            regions=regions,
+        )
+        provide(recipe, run, made)
+        weights = _baseline(parent, members, recipe, run) if recipe.training.strategy == "baseline" else None
+        about = {"training": _story(parent, members, recipe, chosen, regions, labels, number)}
+        card = train_ensemble(recipe, run, executor, data=made, weights=weights, about=about, done=begin(run, number))
+        parent, members = open_bundle(run.bundle), None
+        with _loaded(parent) as ensemble:
+            after = detection_rate(ensemble, frames, pixel_nm, None)
+        done.append(Iteration(card, run, labels.counts, (before, after)))
+        if after < before * (1 + RISE):
+            break
+    return done
+
+
+def detection_rate(ensemble: LoadedEnsemble, frames: Sequence[NDArray[Any]], pixel_nm: float | None, members: Sequence[str] | None) -> float:
+    """Atoms a frame that at least half of the members see themselves."""
+    found = []
+    for inferred in look(ensemble, frames, pixel_nm, members):
+        atoms = finish(inferred, ensemble.card).atoms
+        found.append(int((atoms[:, 5] >= len(inferred.members_used) / 2).sum()))
+    return float(np.mean(found))
+
+
+def _label(
+    ensemble: LoadedEnsemble, frames: Sequence[NDArray[Any]], pixel_nm: float | None, members: Sequence[str] | None, recipe: Recipe, data: ExperimentalData
+) -> Labels:
+    cleaning = Cleaning(
+        window_px=data.window_px or None, components=data.components, most_std=data.most_std, std_quantile=data.std_quantile, least_votes=data.least_votes
+    )
+    if len(recipe.classes) in (1, len(ensemble.card.classes)):
+        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning)
+        return labels if len(recipe.classes) > 1 else replace(labels, kinds=tuple(np.minimum(which, 0) for which in labels.kinds))
+    how = Classification(data.classes_by, len(recipe.classes), data.class_thresholds, seed=recipe.training.seed)
+    return label(ensemble, frames, pixel_nm, members, cleaning=cleaning, classify=lambda frames, atoms: classify(frames, atoms, how).labels)
+
+
+def _baseline(parent: Bundle, members: Sequence[str] | None, recipe: Recipe, run: Run) -> Path:
+    """Weights of the parent's first chosen member, for the new members to start from."""
+    path = run.folder / "start.pt"
+    if not path.exists():
+        first = (members or parent.card.member_ids)[0]
+        entry = next(member for member in parent.card.members if member.id == first)
+        settings = recipe.network(0)
+        try:
+            known = NetworkSettings.parse(entry.architecture)
+        except ValueError as error:
+            raise InputError(f"member {first} is a {entry.architecture or 'network of unknown architecture'}: it can't be trained on") from error
+        if known != settings:
+            raise InputError(f"member {first} is a {known}, the recipe trains a {settings}: set networks to the former, or train from scratch")
+        network = network_of(parent.member_path(first), settings, recipe.channels)
+        calibrate(network, open_feed(MemberJob(recipe, 0, run.data, run.folder)), _CALIBRATION_BATCHES)
+        write_tensors(path, network.state_dict())
+    return path
+
+
+def _story(
+    parent: Bundle, members: Sequence[str] | None, recipe: Recipe, chosen: Sequence[int], regions: Sequence[Region], labels: Labels, number: int
+) -> dict[str, Any]:
+    """What the card tells of where the labels came from."""
+    card = parent.card
+    return {
+        "parent": {"name": card.name, "version": card.version, "sha256": parent.sha256, "members": list(members or card.member_ids)},
+        "iteration": number,
+        "frames": list(chosen),
+        "regions": [list(region) for region in regions],
+        "atoms": labels.counts,
+        "notes": list(labels.notes),
+    }
+
+
+def _chosen_frames(frames: Sequence[NDArray[Any]], use: Sequence[int] | None) -> list[int]:
+    if not len(frames):
+        raise InputError("there is no frame to refine on")
+    chosen = list(range(len(frames))) if use is None else list(use)
+    missing = [k for k in chosen if not 0 <= k < len(frames)]
+    if missing or not chosen:
+        raise InputError(f"frame {missing[0]} is asked for, there are {len(frames)} frames, 0 to {len(frames) - 1}" if missing else "no frame is chosen")
+    return chosen
+
+
+def _check_members(parent: Bundle, members: Sequence[str] | None) -> None:
+    unknown = sorted(set(members or ()) - set(parent.card.member_ids))
+    if unknown:
+        raise InputError(f"bundle {parent.card.name} has no member {', '.join(unknown)}, but {', '.join(parent.card.member_ids)}")
+
+
+@contextmanager
+def _loaded(bundle: Bundle) -> Iterator[LoadedEnsemble]:
+    ensemble = load_ensemble(bundle)
+    try:
+        yield ensemble
+    finally:
+        ensemble.close()
