@@ -8,7 +8,7 @@ from ._joins import Joined, embed, grain_boundary
 from ._lattices import Placement, graphene, square_lattice
 from ._limit import cramer_rao_px, localisation_limit_px
 from ._materials import mos2, perovskite, rock_salt
-from ._microscope import Exposure, Material, MicroscopeFrame, SimulatedMicroscope, SingleImage, labelled, single_image_case
+from ._microscope import Exposure, Material, MicroscopeFrame, SimulatedMicroscope, SingleImage, labelled, scan, single_image_case
 from ._multislice import Beam, Column, Multislice, multislice_image
 from ._outlines import Outline, WavyLine, outline, wavy_line
 from ._scattering import Z_EXPONENT, brightness_of, column_brightness
@@ -75,6 +75,7 @@ __all__ = [
     "remove_one_by_one",
     "render_atoms",
     "rock_salt",
+    "scan",
     "shake",
     "single_image_case",
     "smooth_field",

@@ -123,7 +123,7 @@ class SimulatedMicroscope:
         severity = float(np.clip((self._index - self._mild + 1) / self._drift, 0, 1))
         self._index += 1
         imaging = self._conditions.imaging(severity, self._pixel_nm, self._shape)
-        return _scan(Exposure(self._story.step(severity), imaging, self._conditions.noise(severity)), self._rng)
+        return scan(Exposure(self._story.step(severity), imaging, self._conditions.noise(severity)), self._rng)
 
 
 def single_image_case(seed: int = 0, shape: tuple[int, int] = (512, 512), pixel_nm: float = 0.02, *, severity: float = 0.3) -> SingleImage:
@@ -134,7 +134,7 @@ def single_image_case(seed: int = 0, shape: tuple[int, int] = (512, 512), pixel_
     rng = np.random.default_rng([seed, *shape, 2])
     specimen, island = lsmo_with_island(_field(shape, pixel_nm), rng)
     exposure = Exposure(specimen, COLUMN_CONDITIONS.imaging(severity, pixel_nm, shape), COLUMN_CONDITIONS.noise(severity))
-    return SingleImage(_scan(exposure, rng), island)
+    return SingleImage(scan(exposure, rng), island)
 
 
 def labelled(frame: MicroscopeFrame) -> NDArray[np.bool_]:
@@ -150,8 +150,8 @@ def _field(shape: tuple[int, int], pixel_nm: float) -> tuple[float, float]:
     return shape[0] * pixel_nm, shape[1] * pixel_nm
 
 
-def _scan(exposure: Exposure, rng: np.random.Generator) -> MicroscopeFrame:
-    """What the detector counts, with the truth."""
+def scan(exposure: Exposure, rng: np.random.Generator) -> MicroscopeFrame:
+    """One scan of these conditions: what the detector counts, with the truth."""
     specimen, imaging, noise = exposure.specimen, exposure.imaging, exposure.noise
     detected = add_noise(expose(specimen, imaging, rng=rng), noise, rng=rng)
     counts = np.clip(np.rint(detected * noise.counts_per_host * 20 + 100), 0, 65535).astype(np.uint16)

@@ -45,7 +45,7 @@ class TrainingSettings(BaseModel):
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     loss: LossName = "cross-entropy"
     class_weights: tuple[float, ...] | None = None
-    softness: float = Field(default=0.25, gt=0, le=2)
+    softness: float = Field(default=0.12, gt=0, le=2)
     swa_share: float = Field(default=0.25, ge=0, lt=1)
     swa_rate: float = Field(default=5e-4, gt=0)
     swa_every: int = Field(default=10, ge=1)
