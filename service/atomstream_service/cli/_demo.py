@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from types import FrameType
 
-from ..demo import run_demo
+from ..demo import BUNDLES, run_demo
 from ._commands import Commands
 
 
@@ -16,6 +16,7 @@ def add(commands: Commands) -> None:
         description="Start a service, stream a simulated microscope's drifting movie through it, take a member out and put it back on the way, "
         "and score the atoms against the truth.",
     )
+    parser.add_argument("--material", choices=tuple(BUNDLES), default="graphene", help="what lies under the microscope (graphene)")
     parser.add_argument("--headless", action="store_true", help="no table, only the summary")
     parser.add_argument("--stay", action="store_true", help="keep the service and the microscope running until interrupted")
     parser.add_argument("--count", type=int, default=24, help="frames to stream (24)")
@@ -27,7 +28,15 @@ def add(commands: Commands) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _end)
-    run_demo(count=given.count, seed=given.seed, stay=given.stay, headless=given.headless, json_file=given.json, report=given.report)
+    run_demo(
+        material=given.material,
+        count=given.count,
+        seed=given.seed,
+        stay=given.stay,
+        headless=given.headless,
+        json_file=given.json,
+        report=given.report,
+    )
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_models.metrics import score
-from atomstream_models.simulation import MicroscopeFrame, SimulatedMicroscope, labelled
+from atomstream_models.simulation import Material, MicroscopeFrame, SimulatedMicroscope, labelled
 
 from ..errors import AtomstreamError
 from ._launch import Launched, launched
@@ -22,6 +22,9 @@ from ._table import Show, table
 
 MATCH = 0.35
 """A found atom is right within this share of the nearest-neighbour distance."""
+
+BUNDLES: dict[Material, str] = {"graphene": "graphene", "perovskite": "perovskite", "rock-salt": "perovskite"}
+"""The materials that the demo can show, each with the shipped ensemble that knows it."""
 
 _SOURCE = "demo/microscope"
 _ANSWER_S = 60.0
@@ -32,8 +35,10 @@ class DemoFailed(AtomstreamError):
     """A frame was not answered, or the demo was asked for something it can't do."""
 
 
-def run_demo(*, count: int, seed: int, stay: bool, headless: bool, json_file: Path | None, report: Path) -> None:
+def run_demo(*, material: Material, count: int, seed: int, stay: bool, headless: bool, json_file: Path | None, report: Path) -> None:
     """Stream `count` simulated frames through a service of its own; one member is taken out and put back on the way.
+
+    material : one of `BUNDLES`
 
     Raises
     ------
@@ -42,10 +47,10 @@ def run_demo(*, count: int, seed: int, stay: bool, headless: bool, json_file: Pa
     """
     if count < 1:
         raise DemoFailed(f"--count is {count}; at least one frame is needed")
-    microscope = SimulatedMicroscope(seed)
+    microscope, bundle = SimulatedMicroscope(seed, material=material), BUNDLES[material]
     with tempfile.TemporaryDirectory(prefix="atomstream-demo-") as folder:
-        print("starting a service with the ensemble 'graphene' ...", flush=True)
-        with launched(Path(folder) / "state") as service, _connected(service) as line:
+        print(f"starting a service with the ensemble {bundle!r} ...", flush=True)
+        with launched(Path(folder) / "state", bundle=bundle) as service, _connected(service) as line:
             engine = service.control().status()["engine"]
             print(f"it runs on {engine['device']}: frames {service.frames}, results {service.results}, {service.url}/docs", flush=True)
             with table(headless) as show:
@@ -54,7 +59,7 @@ def run_demo(*, count: int, seed: int, stay: bool, headless: bool, json_file: Pa
             _conclude(frames)
             print(f"picture of the last frame: {report}", flush=True)
             if json_file is not None:
-                json_file.write_text(json.dumps({"seed": seed, "engine": engine, "frames": frames}, indent=2) + "\n", encoding="utf-8")
+                json_file.write_text(json.dumps({"material": material, "seed": seed, "engine": engine, "frames": frames}, indent=2) + "\n", encoding="utf-8")
             if stay:
                 _stay(line, microscope, count, service)
 
