@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from .errors import InputError
 
 _NAMES = ("images", "image", "frames", "frame")
+_NM = {"pm": 1e-3, "angstrom": 0.1, "å": 0.1, r"\u00c5": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, r"\u00b5m": 1e3, "micron": 1e3, "microns": 1e3}
+"""Units of ImageJ in nm, in small letters; ImageJ writes letters beyond ASCII as Java does."""
 
 
 class UnreadableFile(InputError):
@@ -23,6 +27,8 @@ class UnreadableFile(InputError):
 def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
     """The frames in a file, shape (frames, rows, columns), and their pixel size in nm where the file says.
 
+    A .npz file says it as `pixel_size_nm`, a TIFF file by ImageJ's calibration in a unit of length. Boolean frames come as 0 and 1.
+
     Raises
     ------
     UnreadableFile
@@ -31,32 +37,85 @@ def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
     pixel_nm, kind = None, file.suffix.lower()
     try:
         if kind == ".npz":
-            with np.load(file, allow_pickle=False) as arrays:
-                name = next((name for name in _NAMES if name in arrays.files), None)
-                if name is None:
-                    raise UnreadableFile(f"{file} holds {', '.join(arrays.files)}; name the frames 'images'")
-                images = arrays[name]
-                pixel_nm = float(arrays["pixel_size_nm"]) if "pixel_size_nm" in arrays.files else None
+            images, pixel_nm = _read_npz(file)
         elif kind == ".npy":
-            images = np.load(file, allow_pickle=False)
+            images = _read_npy(file)
         elif kind in (".tif", ".tiff"):
-            images = _read_tiff(file)
+            images, pixel_nm = _read_tiff(file)
         else:
             raise UnreadableFile(f"{file} is not a .npy, .npz or TIFF file")
-    except (OSError, ValueError, EOFError, LookupError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error, tifffile.TiffFileError) as error:
+    except UnreadableFile:
+        raise
+    except OSError as error:
+        raise UnreadableFile(f"{file} can't be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, LookupError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error, tifffile.TiffFileError) as error:
         raise UnreadableFile(f"{file} can't be read: {error}") from error
+    return _frames(file, images), pixel_nm
+
+
+def _frames(file: Path, images: NDArray[Any]) -> NDArray[Any]:
+    """An array as frames, if it can be such."""
+    if images.dtype.kind == "c":
+        raise UnreadableFile(f"{file} holds complex numbers ({images.dtype}), not frames: give the magnitude")
+    if images.dtype.kind not in "biuf":
+        raise UnreadableFile(f"{file} holds an array of {images.dtype}, not of numbers")
+    if images.ndim > 2 and images.shape[-1] in (3, 4) and min(images.shape[-3:-1]) > images.shape[-1]:
+        raise UnreadableFile(f"{file} holds an array of shape {list(images.shape)}, which looks like colours: frames have one number a pixel")
     images = images[None] if images.ndim == 2 else images
     if images.ndim != 3 or 0 in images.shape:
         raise UnreadableFile(f"{file} holds an array of shape {list(images.shape)}, not frames (frames, rows, columns)")
-    return images, pixel_nm
+    return images.astype(np.uint8) if images.dtype.kind == "b" else images
 
 
-def _read_tiff(file: Path) -> NDArray[Any]:
+def _read_npz(file: Path) -> tuple[NDArray[Any], float | None]:
+    with file.open("rb") as data:
+        if not zipfile.is_zipfile(data):
+            raise UnreadableFile(f"{file} is not an .npz file")
+    with np.load(file, allow_pickle=False) as arrays:
+        name = next((name for name in _NAMES if name in arrays.files), None)
+        if name is None:
+            raise UnreadableFile(f"{file} holds {', '.join(arrays.files) or 'nothing'}; name the frames 'images'")
+        return arrays[name], _pixel_nm(file, arrays["pixel_size_nm"]) if "pixel_size_nm" in arrays.files else None
+
+
+def _pixel_nm(file: Path, value: NDArray[Any]) -> float:
+    if value.size != 1 or value.dtype.kind not in "iuf":
+        raise UnreadableFile(f"{file}: pixel_size_nm is an array of {value.dtype} of shape {list(value.shape)}, not one number")
+    if not 0 < (size := float(value.item())) < np.inf:
+        raise UnreadableFile(f"{file}: pixel_size_nm is {size:g}, which is not the size of a pixel")
+    return size
+
+
+def _read_npy(file: Path) -> NDArray[Any]:
+    with file.open("rb") as data:
+        if data.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            raise UnreadableFile(f"{file} is not an .npy file")
+    return np.asarray(np.load(file, allow_pickle=False))
+
+
+def _read_tiff(file: Path) -> tuple[NDArray[Any], float | None]:
     with tifffile.TiffFile(file) as tiff:
         series = tiff.series[0]
         if "S" in series.axes:
             raise UnreadableFile(f"{file} holds colour images, not frames")
-        return np.asarray(series.asarray())
+        return np.asarray(series.asarray()), _imagej_pixel_nm(tiff)
+
+
+def _imagej_pixel_nm(tiff: tifffile.TiffFile) -> float | None:
+    """The pixel size by ImageJ's calibration; None where there is none, its unit is no length that we know, or pixels aren't square."""
+    about, tags = tiff.imagej_metadata or {}, tiff.pages.first.tags
+    unit = _NM.get(str(about.get("unit", "")).lower())
+    x, y = tags.get("XResolution"), tags.get("YResolution")
+    if unit is None or x is None or y is None or about.get("yunit", about["unit"]) != about["unit"]:
+        return None
+    (across, width), (down, height) = x.value, y.value
+    if not (across and width and down and height) or across == width:
+        # One pixel a unit is what stands in files that nobody has calibrated.
+        return None
+    # Pixels per unit are fractions that the writer rounded.
+    if not math.isclose(width / across, height / down, rel_tol=1e-3):
+        return None
+    return float(unit * width / across)
 
 
 def frame_numbers(text: str, count: int, flag: str) -> list[int]:

@@ -5,7 +5,7 @@ import pytest
 from conftest import REAL_FRAMES, real_frames
 from numpy.typing import NDArray
 
-from atomstream_models.baseline import lattice_period_px, log_atoms, noise_level
+from atomstream_models.baseline import filled, lattice_period_px, log_atoms, noise_level
 from atomstream_models.errors import InputError
 from atomstream_models.metrics import score
 from atomstream_models.simulation import SimulatedMicroscope, labelled
@@ -69,6 +69,17 @@ def test_a_frame_that_is_not_finite_is_refused_with_the_number_of_pixels() -> No
     frame[3, 4:6] = np.nan
     with pytest.raises(InputError, match="2 of 16384 pixels are not finite"):
         log_atoms(frame)
+
+
+def test_what_is_not_finite_is_filled_with_the_median_and_with_nothing_where_that_is_unknown() -> None:
+    frame = noise()
+    cut = frame.copy()
+    cut[100:], cut[0, 0] = np.nan, np.inf
+
+    np.testing.assert_array_equal(filled(cut)[1:100], frame[1:100])
+    assert (filled(cut)[100:] == np.median(cut[np.isfinite(cut)])).all()
+    assert filled(frame) is frame
+    assert not filled(np.full((64, 64), np.nan)).any()
 
 
 @pytest.mark.parametrize("setting", [{"scale_px": 0.0}, {"threshold": -1.0}])

@@ -25,7 +25,6 @@ from atomstream_models.evaluation import (
     compare,
     detection,
     evaluate,
-    nearest_px,
     pooled,
     read_truth,
     std_convergence,
@@ -186,11 +185,6 @@ def test_members_that_find_nothing_at_all_agree() -> None:
 
     assert agreement([np.empty((0, 2))] * 2, [nothing] * 2, 1.0).mean_f1 == 1.0
     assert math.isnan(agreement([np.empty((0, 2))], [nothing], 1.0).mean_iou)
-
-
-def test_a_lone_atom_has_no_neighbour() -> None:
-    assert nearest_px(np.zeros((1, 10))).shape == (0,)
-    np.testing.assert_allclose(nearest_px(np.array([[0.0, 0], [0, 3], [4, 3]])), [3, 3, 4])
 
 
 def _evaluated(bundle: Bundle, frames: int, members: tuple[str, ...] | None = None) -> tuple[Evaluation, dict[int, Truth]]:

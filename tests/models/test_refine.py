@@ -12,6 +12,7 @@ from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
 from small_training import HereExecutor
 
+from atomstream_models.analysis import FrameRefused
 from atomstream_models.bundle import Bundle, open_bundle
 from atomstream_models.cleaning import Cleaning
 from atomstream_models.errors import InputError
@@ -91,7 +92,15 @@ def test_a_single_class_takes_all_atoms(parent: Bundle, tmp_path: Path) -> None:
 
 
 def test_iterations_go_on_from_the_one_before_and_end_when_no_more_is_detected(parent: Bundle, tmp_path: Path) -> None:
-    done = refine(_frames(), None, parent, _recipe("training.steps=100", "training.batch=8"), tmp_path, HereExecutor(), iterations=3)
+    done = refine(
+        _frames(),
+        None,
+        parent,
+        _recipe("training.steps=100", "training.batch=8", "augmentation.intensity.noise=[0.05,0.5]"),
+        tmp_path,
+        HereExecutor(),
+        iterations=3,
+    )
 
     # Every atom was detected before, so the first round can't raise the rate.
     assert len(done) == 1
@@ -144,7 +153,6 @@ def test_a_baseline_of_another_architecture_is_refused(refined: Bundle, parent: 
         ({"regions": [(0, 300, 0, 10)]}, "not inside frame 0"),
         ({"frames": []}, "no frame to refine on"),
         ({"frames": [np.zeros((96, 104), np.float32)]}, "no atom"),
-        ({"frames": [dots((96, 104), [(40.0, 40.0)])]}, "two atoms"),
     ],
 )
 def test_what_can_not_be_refined_on_is_refused_by_name(parent: Bundle, tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
@@ -209,3 +217,125 @@ def test_atoms_that_members_disagree_on_are_doubtful_and_not_background(tmp_path
     assert labels.counts["high_std"] == 1
     assert (labels.kinds[0] == DOUBTFUL).sum() >= 1
     assert (labels.kinds[0] >= 0).sum() == len(CENTRES) - 1
+
+
+def test_a_folder_is_not_taken_for_a_refinement_on_other_frames(parent: Bundle, tmp_path: Path) -> None:
+    (done,) = refine(_frames(3), 0.01, parent, _recipe(), tmp_path, HereExecutor(), members=["m01"], use=[0])
+    card = (done.run.bundle / "card.json").read_bytes()
+    (again,) = refine(_frames(3), 0.01, parent, _recipe(), tmp_path, HereExecutor(), members=["m01"], use=[0])
+
+    assert again.card == done.card
+    assert (done.run.bundle / "card.json").read_bytes() == card
+    with pytest.raises(InputError, match="holds a run on other images"):
+        refine(_frames(3), 0.01, parent, _recipe(), tmp_path, HereExecutor(), members=["m01"], use=[1, 2])
+    with pytest.raises(InputError, match=r"another history \(.*training.parent.members"):
+        refine(_frames(3), 0.01, parent, _recipe(), tmp_path, HereExecutor(), use=[0])
+
+
+def test_classes_are_told_anew_where_they_are_asked_for_by_other_names(refined: Bundle, tmp_path: Path) -> None:
+    told = {}
+    for name, changes in {
+        "kept": ["classes=['C','Si']"],
+        "anew": ["classes=['light','heavy']"],
+        "renamed": ["classes=['a','b']", "data.classes_by='parent'"],
+    }.items():
+        (done,) = refine(_frames(1), None, refined, _recipe(*changes, "training.steps=2"), tmp_path / name, HereExecutor(), members=["m00"])
+        told[name] = done.card.training["classes"]
+
+    assert {name: one["by"] for name, one in told.items()} == {"kept": "parent", "anew": "automatic", "renamed": "parent"}
+    assert list(told["anew"]["atoms"]) == ["light", "heavy"]
+    assert len(told["anew"]["cuts"]) == 1
+
+
+def test_classes_of_which_there_is_no_atom_are_refused(parent: Bundle, tmp_path: Path) -> None:
+    recipe = _recipe("classes=['C','Si']", "data.classes_by='threshold'", "data.class_thresholds=[50.0]")
+    with pytest.raises(InputError, match="no atom of class 'Si' among the labels"):
+        refine(_frames(1), None, parent, recipe, tmp_path, HereExecutor())
+
+
+def test_one_frame_of_three_is_kept_for_validation(parent: Bundle, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    frames = [frame + rng.normal(0, 0.01, frame.shape).astype(np.float32) for frame in _frames(3)]
+    (done,) = refine(frames, None, parent, _recipe("training.steps=2"), tmp_path, HereExecutor())
+    corners = np.load(done.run.data / "images.npy")[:, 0, 0]
+    held_out = np.isin(corners, ((frames[1] - float(frames[1].min())) / float(frames[1].std(dtype=np.float64))).astype(np.float32))
+
+    assert done.card.training["validation_frame"] == 1
+    assert held_out.tolist() == [False] * 20 + [True] * 4
+
+
+def test_discs_of_sparse_atoms_are_as_large_as_the_atoms(parent: Bundle, tmp_path: Path) -> None:
+    apart = [dots((160, 160), [(30.0, 30.0), (40.0, 130.0), (120.0, 60.0)])]
+    recipe = _recipe("data.window_px=0", "training.steps=2")
+    (done,) = refine(apart, None, parent, recipe, tmp_path / "found", HereExecutor())
+    (given,) = refine(apart, None, parent, _recipe("data.window_px=0", "training.steps=2", "data.radius_px=6.5"), tmp_path / "given", HereExecutor())
+
+    assert np.load(done.run.data / "radius_px.npy")[0] < 8
+    assert np.load(given.run.data / "radius_px.npy")[0] == 6.5
+
+
+def test_a_bad_frame_is_named_where_it_is_chosen_and_passed_over_where_not(parent: Bundle, tmp_path: Path) -> None:
+    frames = _frames(3)
+    frames[2] = frames[2].copy()
+    frames[2][40, 40] = np.nan
+    (done,) = refine(frames, None, parent, _recipe("training.steps=2"), tmp_path / "a", HereExecutor(), use=[0, 1])
+
+    assert done.detected[0] == len(CENTRES)
+    with pytest.raises(FrameRefused, match="frame 2: 1 of"):
+        refine(frames, None, parent, _recipe(), tmp_path / "b", HereExecutor(), use=[1, 2])
+
+
+def test_a_last_layer_that_starts_afresh_is_the_same_each_time(refined: Bundle) -> None:
+    first, again, other = (network_of(refined.member_path("m01"), NetworkSettings(filters=4), 5, seed=seed).state_dict() for seed in (1, 1, 2))
+
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert [name for name in first if not torch.equal(first[name], other[name])]
+
+
+def _command(folder: Path, bundle: Bundle, frames: list[NDArray[np.float32]]) -> list[str]:
+    np.savez(folder / "movie.npz", images=np.stack(frames), pixel_size_nm=0.01)
+    changes = ["data.crops=8", "data.crop_px=48", "data.validation=4", "training.members=1", "training.steps=2", "training.batch=4", "networks=[{filters=4}]"]
+    flags = [part for change in changes for part in ("--set", change)]
+    return ["refine", str(folder / "movie.npz"), "--bundle", str(bundle.folder), "--out", str(folder / "run"), "--jobs", "1", "--json", *flags]
+
+
+def test_what_the_user_sets_wins_over_what_follows_from_the_frames(parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*_command(tmp_path, parent, _frames(1)), "--set", "pixel_size_nm=[0.005, 0.02]"]) == 0
+    (figures,) = json.loads(capsys.readouterr().out)
+
+    assert open_bundle(Path(figures["bundle"])).card.pixel_size_nm == (0.005, 0.02)
+
+
+def test_a_member_that_fails_on_the_frames_is_an_error_and_no_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fragile = make_plain_bundle(tmp_path / "fragile", biases=(-1.0, 1.0), fragile=1)
+    assert main(_command(tmp_path, fragile, [_frames(1)[0] - 5])) == 1
+    assert "member m01" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--iterations", "0"), ("--jobs", "-1"), ("--pixel-size-nm", "0")])
+def test_the_command_refuses_numbers_that_mean_nothing(parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str) -> None:
+    assert main([*_command(tmp_path, parent, _frames(1)), flag, value]) == 1
+    assert value in capsys.readouterr().err
+
+
+def test_the_command_keeps_the_parent_s_classes_and_licence(refined: Bundle, tmp_path: Path) -> None:
+    np.savez(tmp_path / "movie.npz", images=np.stack(_frames(1)))
+    small = ["data.crops=24", "data.crop_px=48", "data.validation=4", "training.members=1", "training.steps=2", "training.batch=4", "networks=[{filters=4}]"]
+    settings = [part for change in small for part in ("--set", change)]
+    bundle = str(refined.folder)
+    assert main(["refine", str(tmp_path / "movie.npz"), "--bundle", bundle, "--out", str(tmp_path / "out"), "--jobs", "1", *settings]) == 0
+    card = open_bundle(tmp_path / "out" / "1" / "bundle").card
+
+    assert (card.classes, card.license) == (refined.card.classes, refined.card.license)
+
+
+def test_a_bundle_s_folder_is_not_trained_in(parent: Bundle) -> None:
+    with pytest.raises(InputError, match="is a bundle"):
+        provide(_recipe(), Run(parent.folder), crops(_frames(1), [np.array(CENTRES)], [np.zeros(30, int)], classes=1, side_px=48, count=24, seed=0))
+
+
+def test_atoms_outside_the_regions_are_not_counted_as_learned_from(parent: Bundle, tmp_path: Path) -> None:
+    (done,) = refine(_frames(1), None, parent, _recipe("training.steps=2"), tmp_path, HereExecutor(), regions=[(0, 48, 0, 104)])
+
+    assert done.counts["kept in the regions"] == sum(y < 48 for y, _ in CENTRES)
+    assert done.card.training["atoms"] == done.counts

@@ -19,6 +19,7 @@ from atomstream_models.report import (
     Figure,
     Judged,
     Line,
+    MembersRow,
     Region,
     Section,
     Stage,
@@ -29,6 +30,7 @@ from atomstream_models.report import (
     card_section,
     card_tables,
     frames_figure,
+    means_section,
     members_figure,
     neighbours_figure,
     regions_figure,
@@ -134,6 +136,31 @@ def test_without_a_truth_a_report_has_counts_and_no_scores(study: Study) -> None
     assert "Frame 7 is left out: it is blank." in sections[0].text
 
 
+def test_every_caption_begins_with_a_capital_and_says_what_colours_mean_and_the_finder_is_spelt_out_once(study: Study) -> None:
+    sections = study_sections(study)
+    captions = [figure.caption for one in sections for figure in one.figures]
+    maps = [figure.caption for one in sections if one.title.startswith(("Members", "Mean maps", "Uncertainty")) for figure in one.figures]
+
+    assert all(caption[0].isupper() for caption in captions)
+    assert maps
+    assert all("as bright as its probability" in caption for caption in maps)
+    assert sum(one.text.count("Laplacian of Gaussian (LoG)") for one in sections) == 1
+
+
+def test_maps_of_one_class_have_its_colour_beside_maps_of_two(study: Study) -> None:
+    assert study.before is not None
+    evaluation, answers = study.before.evaluation, study.before.answers
+    single = {frame: replace(answer, mean=answer.mean[1:]) for frame, answer in answers.items()}
+    alone = replace(study.before, evaluation=replace(evaluation, classes=evaluation.classes[1:]), answers=single)
+    section = means_section(replace(study, before=alone))
+    assert section is not None
+    picture = _picture(section.figures[0])[..., ::-1].astype(float)
+    cividis = np.array([0.0, 34.0, 78.0])
+
+    assert "Each class has a colour" in section.figures[0].caption
+    assert (np.abs(picture - cividis).max(axis=-1) < 4).mean() < 0.001
+
+
 def test_a_single_blank_frame_with_one_member_still_makes_a_report(graphene: Bundle, tmp_path: Path) -> None:
     frame = np.zeros((64, 64), np.uint16)
     (looked,) = look(load_ensemble(graphene), [frame], None, ["m00"])
@@ -141,7 +168,8 @@ def test_a_single_blank_frame_with_one_member_still_makes_a_report(graphene: Bun
     sections = study_sections(Study(Judged("ensemble", found, {0: finish(looked, graphene.card)}, {0: {}}), {0: frame}))
     write_report(tmp_path / "r.html", "blank", sections)
 
-    assert [one.title for one in sections] == ["Summary", "Members", "Mean maps"]
+    assert [one.title for one in sections] == ["Summary", "Mean maps"]
+    assert "every frame is blank" in sections[0].text
     assert (tmp_path / "r.html").stat().st_size > 1000
 
 
@@ -154,10 +182,30 @@ def test_the_same_drawing_is_the_same_bytes() -> None:
 def test_members_are_shown_with_their_maps_in_their_classes_colours() -> None:
     maps = np.zeros((2, 64, 64), np.float32)
     maps[0, :, :32], maps[1, :, 32:] = 1, 1
-    picture = _picture(members_figure(np.eye(64), {"m00": maps}, ("C", "Si"), pixel_nm=0.01))
+    picture = _picture(members_figure([MembersRow("frame", np.eye(64), {"m00": maps})], ("C", "Si"), pixel_nm=0.01))
 
     for colour in ((86, 180, 233), (230, 159, 0)):
         assert (np.abs(picture[..., ::-1].astype(int) - colour).max(axis=-1) < 3).mean() > 0.1
+
+
+def test_a_frame_too_large_for_its_panel_is_shown_whole_and_to_scale() -> None:
+    small = np.kron(np.eye(8), np.ones((60, 60)))
+    large = np.kron(small, np.ones((3, 3)))
+    shown = [
+        _picture(members_figure([MembersRow("frame", image, {"m00": image[None]})], ("C",), pixel_nm=pixel_nm))
+        for image, pixel_nm in ((small, 0.03), (large, 0.01))
+    ]
+
+    assert np.abs(shown[0].astype(float) - shown[1]).mean() < 1
+
+
+def test_many_members_are_shared_out_over_bands_that_all_begin_with_the_frames() -> None:
+    blank = np.zeros((1, 32, 32))
+    rows = [MembersRow(f"frame {k}", np.eye(32), {f"m{n:02d}": blank for n in range(10)}) for k in range(2)]
+    wide, high = (_picture(members_figure(rows, across=across)).shape for across in (10, 5))
+
+    assert high[1] / wide[1] == pytest.approx(6 / 11, rel=0.01)
+    assert 1.8 * wide[0] < high[0] < 2.2 * wide[0]
 
 
 def test_missed_and_made_up_atoms_are_marked_on_the_map() -> None:
@@ -213,7 +261,7 @@ def test_a_card_s_keys_are_all_in_its_tables(graphene: Bundle) -> None:
     assert rows["training.kept.frames"] == "0, 1"
     assert rows["training.steps[1].a"] == 2
     assert rows["training.parent"] is None
-    assert rows["m03"] == "HalfResolutionUNet"
+    assert rows["m03"] == "half-unet filters=16"
 
 
 def test_a_report_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +26,14 @@ from conftest import about
 from small_training import HereExecutor, tiny
 
 from atomstream_models.bundle import check_member, open_bundle, parse_card
-from atomstream_models.errors import InputError
+from atomstream_models.errors import ExtraMissing, InputError
 from atomstream_models.runtime import accept, load_ensemble
 from atomstream_models.simulation import soft_disks
 from atomstream_models.training import (
     MemberJob,
     Run,
     TrainingFailed,
+    TrainingSettings,
     _member,
     export_member,
     load_recipe,
@@ -37,7 +42,7 @@ from atomstream_models.training import (
     train_ensemble,
     train_member,
 )
-from atomstream_models.training.data import TrainingSet, crops, load_images, masked_set, simulate, training_set
+from atomstream_models.training.data import PreparedData, Scene, SimulatedData, TrainingSet, crops, load_images, masked_set, simulate, training_set
 from atomstream_models.training.executors import LocalExecutor
 from atomstream_models.training.networks import NetworkSettings, build_network
 
@@ -284,6 +289,16 @@ def test_a_recipe_names_every_wrong_key() -> None:
         ("name.deeper=1", "does not name a setting"),
         ("training.class_weights=[1.0, 2.0, 3.0]", "class_weights has 3"),
         ("training.strategy=swag", "swag"),
+        ("training.class_weights=[-1.0]", "class_weights"),
+        ("training.class_weights=[0.0]", "nothing would be learned"),
+        ("training.rate=inf", "rate"),
+        ("pixel_size_nm=[0.015, 0.008]", "not a range from low to high"),
+        ("classes=['C','C']", "'C' is named more than once"),
+        ("data.scenes=[{pixel_size_nm=[0.0, 0.01]}]", "not a range above 0"),
+        ("data.scenes=[{elements={C=0}}]", "goes with"),
+        ("data.scenes=[{material='perovskite-island', formation='multislice'}]", "can't tell the columns"),
+        ("augmentation={kind='atomai', gauss_noise=[800, 0]}", "not a range from low to high"),
+        ("augmentation={kind='atomai', jitter=[-3, 5]}", "greater than or equal to 0"),
     ],
 )
 def test_a_change_that_can_not_be_made_is_refused(change: str, complaint: str) -> None:
@@ -307,7 +322,7 @@ def _image_set(masks: bool) -> TrainingSet:
 @pytest.mark.parametrize("masks", [True, False])
 def test_images_of_ones_own_are_learned_from(masks: bool, tmp_path: Path) -> None:
     recipe = tiny(members=1)
-    tree = {**recipe.model_dump(), "classes": ["atom"], "data": {"kind": "prepared", "validation": 4, "source": "my microscope"}}
+    tree = {**recipe.model_dump(), "classes": ["atom"], "data": {"kind": "prepared", "validation": 4, "source": "my microscope", "origin": "experimental"}}
     run = Run(tmp_path / "run")
     card = train_ensemble(parse_recipe(tree, "mine"), run, HereExecutor(), data=_image_set(masks))
 
@@ -405,17 +420,198 @@ def test_frames_and_regions_that_can_not_be_cut_are_refused(frame: np.ndarray, r
         )
 
 
-def test_a_full_disk_is_said_and_the_last_checkpoint_stays(trained: Run, tmp_path: Path) -> None:
-    job = MemberJob(tiny(members=1), 0, trained.data, tmp_path / "m")
+@contextmanager
+def _files_at_most(size: int) -> Iterator[None]:
+    """As if the disk were full once a file has so many bytes."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
-        with pytest.raises(TrainingFailed, match="no room left"):
-            train_member(job)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, kept)
+
+
+def test_a_full_disk_is_said_and_the_last_checkpoint_stays(trained: Run, tmp_path: Path) -> None:
+    job = MemberJob(tiny(members=1), 0, trained.data, tmp_path / "m")
+    with _files_at_most(20_000), pytest.raises(TrainingFailed, match="no room left"):
+        train_member(job)
     train_member(job)
 
     assert _equal(torch.load(tmp_path / "m" / "weights.pt", weights_only=True), _weights(trained, 0))
+
+
+def test_a_disk_too_full_for_the_training_images_is_said(tmp_path: Path) -> None:
+    with _files_at_most(25_000), pytest.raises(TrainingFailed, match="no room left"):
+        train_ensemble(tiny(), Run(tmp_path / "run"), HereExecutor())
+    assert not (tmp_path / "run" / "data").exists()
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_training_set_is_saved_whole(masks: bool, tmp_path: Path) -> None:
+    made = _image_set(masks)
+    made.save(tmp_path / "data")
+    read = TrainingSet.load(tmp_path / "data")
+
+    assert (read.classes, read.images.dtype, read.masks is None) == (1, made.images.dtype, made.masks is None)
+    np.testing.assert_array_equal(read.images, made.images)
+    np.testing.assert_array_equal(read.atoms_yx, made.atoms_yx)
+    np.testing.assert_array_equal(read.masks if masks else read.kinds, made.masks if masks else made.kinds)
+
+
+def test_swag_needs_two_snapshots_of_the_network_that_it_draws_around() -> None:
+    TrainingSettings(strategy="swag", steps=40, baseline_steps=1200)
+    with pytest.raises(ValueError, match="of baseline_steps = 50 the last 12, with one every 10"):
+        TrainingSettings(strategy="swag", steps=1200, baseline_steps=50)
+
+
+def test_an_element_of_a_class_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "any.xyz").touch()
+    scene = Scene(material="structures", structures=str(tmp_path / "any.xyz"), elements={"C": 0, "Si": 1, "O": 2})
+    tree = {**tiny().model_dump(), "data": {"kind": "simulated", "scenes": [scene.model_dump()]}}
+    for attempt in (lambda: parse_recipe(tree, "mine"), lambda: simulate(SimulatedData(scenes=(scene,)), 2, 0)):
+        with pytest.raises(InputError, match="O of class 2: 2 classes count from 0 to 1"):
+            attempt()
+
+    assert parse_recipe({**tree, "classes": ["atom"]}, "mine").channels == 1
+    assert parse_recipe({**tree, "classes": ["C", "Si", "O"]}, "mine").channels == 4
+
+
+def test_a_single_class_takes_hosts_and_impurities() -> None:
+    scene = Scene(impurities_chance=1.0)
+    both, one = (simulate(SimulatedData(patches=4, validation=2, patch_px=48, scenes=(scene,)), classes, 0) for classes in (2, 1))
+
+    assert (both.kinds == 1).any()
+    np.testing.assert_array_equal(one.kinds, np.minimum(both.kinds, 0))
+
+
+@pytest.mark.skipif(find_spec("abtem") is not None, reason="the extra multislice is installed")
+def test_multislice_without_its_package_says_what_brings_it() -> None:
+    pytest.importorskip("ase")
+    with pytest.raises(ExtraMissing, match=r"abtem.*atomstream\[multislice\]"):
+        simulate(SimulatedData(scenes=(Scene(), Scene(formation="multislice"))), 1, 0)
+
+
+@pytest.mark.parametrize("material", ["graphene", "mos2"])
+def test_multislice_shows_the_same_atoms_as_sums_of_gaussians(material: str) -> None:
+    pytest.importorskip("abtem")
+    still: dict[str, Any] = {"thermal": (0.0,), "line_jitter_px": (0.0,), "background": (0.0, 0.0), "background_swing": (0.0,), "astigmatism": 0}
+    whole = {"amorphous_chance": 0, "hole_chance": 0, "impurities_chance": 0, "pixel_size_nm": (0.02, 0.02), "probe": (0.25, 0.25)}
+    sets = []
+    for formation in ("gaussian", "multislice"):
+        scene = Scene.model_validate({"material": material, "formation": formation, **still, **whole})
+        sets.append(simulate(SimulatedData(patches=1, validation=2, patch_px=16, scenes=(scene,)), 2, 1))
+    sums, waves = sets
+
+    np.testing.assert_array_equal(sums.atoms_yx, waves.atoms_yx)
+    for one, other in zip(sums.images.astype(float), waves.images.astype(float), strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.85
+
+
+def test_a_multislice_column_of_no_element_is_refused() -> None:
+    pytest.importorskip("abtem")
+    scene = Scene.model_validate({"formation": "multislice", "columns": {"0": {"elements": ["Xx"]}}})
+    with pytest.raises(InputError, match="'Xx'"):
+        scene.image_formation()
+
+
+def test_prepared_images_are_simulated_unless_somebody_says_they_are_not() -> None:
+    assert PreparedData().origin == "simulated"
+    assert PreparedData(origin="experimental").origin == "experimental"
+
+
+_IMAGES = np.random.default_rng(0).random((2, 32, 32)).astype(np.float32)
+_ATOMS: dict[str, Any] = {"images": _IMAGES, "atoms": np.array([[0, 4, 4], [1, 9, 9]]), "radius_px": 3.0}
+_MASKS: dict[str, Any] = {"images": _IMAGES, "masks": (_IMAGES > 0.9).astype(np.uint8)}
+_HOLED = np.where(_IMAGES > 0.99, np.nan, _IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({**_ATOMS, "radius_px": np.array([3.0, 3.0, 3.0])}, r"radius .* shape \[3\], not one for all or one for each of 2 images"),
+        ({**_ATOMS, "radius_px": 0.0}, "radius .* must be a positive number, got 0"),
+        ({**_ATOMS, "pixel_size_nm": np.array([[0.01, 0.01]])}, r"pixel size .* shape \[1, 2\]"),
+        ({**_ATOMS, "pixel_size_nm": -0.01}, "pixel size .* got -0.01"),
+        ({**_ATOMS, "pixel_size_nm": "10 pm"}, "'pixel_size_nm' is not of numbers"),
+        ({**_ATOMS, "atoms": np.array([[0, 4, 4], [2, 4, 4], [7, 9, 9]])}, "atom 1 is in image 2, but the images are 0 to 1; 2 atoms"),
+        ({**_ATOMS, "atoms": np.array([[0.5, 4, 4]])}, "image 0.5"),
+        ({**_ATOMS, "atoms": np.array([[0, np.nan, 4]])}, "image 0 has an atom whose position is not finite"),
+        ({**_ATOMS, "atoms": np.array([[0, 4, 4, 0.5]])}, "class 0.5"),
+        ({**_ATOMS, "images": np.float32(3)}, r"shape \[\], not"),
+        ({**_MASKS, "images": _HOLED}, "pixels that are not finite"),
+        ({**_MASKS, "masks": 255 * _MASKS["masks"]}, "up to 255, but there is 1 class; .* masks > 0"),
+        ({**_MASKS, "masks": _IMAGES}, "not class numbers"),
+        ({**_MASKS, "masks": np.float32(1)}, "don't fit"),
+    ],
+)
+def test_a_file_that_can_not_be_learned_from_is_refused_by_name(arrays: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", allow_pickle=False, **arrays)
+    with pytest.raises(InputError, match=rf"mine\.npz: .*{complaint}"):
+        load_images(tmp_path / "mine.npz", 1)
+
+
+def test_a_single_array_is_no_training_set(tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", _IMAGES)
+    with pytest.raises(InputError, match=r"mine\.npy is a single array"):
+        load_images(tmp_path / "mine.npy", 1)
+
+
+def test_radius_and_pixel_size_may_be_each_images_own(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", **{**_ATOMS, "radius_px": np.array([3.0, 4.0]), "pixel_size_nm": np.array([0.01])})
+    made = load_images(tmp_path / "mine.npz", 1)
+
+    assert made.radius_px.tolist() == [3.0, 4.0]
+    np.testing.assert_allclose(made.pixel_nm, [0.01, 0.01])
+
+
+def test_a_member_that_fails_is_named_and_ends_the_others(trained: Run, tmp_path: Path) -> None:
+    endless = MemberJob(tiny(steps=10_000_000), 0, trained.data, tmp_path / "m00")
+    failing = MemberJob(tiny(rate=1e30, schedule="constant"), 1, trained.data, tmp_path / "m01")
+    with pytest.raises(TrainingFailed, match="member 1: the loss is no longer finite"):
+        list(LocalExecutor(2).train([endless, failing]))
+
+    assert multiprocessing.active_children() == []
+
+
+def test_a_member_whose_process_dies_is_named(trained: Run, tmp_path: Path) -> None:
+    jobs = [MemberJob(tiny(steps=10_000_000), k, trained.data, tmp_path / f"m{k}") for k in range(2)]
+
+    def kill() -> None:
+        while not (tmp_path / "m0" / "history.csv").exists():
+            time.sleep(0.02)
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(TrainingFailed, match="the process of member 0 died"):
+        list(LocalExecutor(1).train(jobs))
+    killer.join()
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_fewer_than_one_member_at_once_is_refused(jobs: int) -> None:
+    with pytest.raises(InputError, match=f"{jobs} members"):
+        LocalExecutor(jobs)
+
+
+def test_a_class_that_no_image_shows_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no training image has an atom of class 'c'"):
+        train_ensemble(load_recipe("small", ["classes=['a','b','c']", "data.patches=4", "data.validation=2"]), Run(tmp_path), HereExecutor())
+
+
+def test_a_wrong_setting_is_blamed_on_who_gave_it() -> None:
+    with pytest.raises(InputError, match=r"training.stepz.*\(from --set training.stepz=3\)"):
+        load_recipe("small", ["training.steps=4", "training.stepz=3"])
+
+
+def test_structures_lie_beside_the_recipe_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "cell.xyz").write_text("1\n\nC 0 0 0\n")
+    recipe = "name = 'mine'\nclasses = ['C']\n[data]\nkind = 'simulated'\n[[data.scenes]]\nmaterial = 'structures'\nelements = {C = 0}\n"
+    (tmp_path / "mine.toml").write_text(recipe + "structures = 'cell.xyz'\n")
+    data = load_recipe(str(tmp_path / "mine.toml")).data
+
+    assert isinstance(data, SimulatedData)
+    assert data.scenes[0].structures == str(tmp_path / "cell.xyz")

@@ -104,7 +104,7 @@ def test_diff_goes_down_into_nested_keys_and_keys_of_a_later_version(tmp_path: P
 def test_print_shows_a_readable_card_and_the_card_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "print", "graphene"]) == 0
     shown = capsys.readouterr().out
-    assert "HalfResolutionUNet" in shown
+    assert "half-unet filters=16" in shown
     assert "host, impurity" in shown
     assert main(["bundle", "print", "graphene", "--json"]) == 0
     card = json.loads(capsys.readouterr().out)
@@ -116,6 +116,23 @@ def test_print_shows_a_readable_card_and_the_card_itself(capsys: pytest.CaptureF
 def test_a_bundle_that_is_not_there_is_named(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "nowhere"]) == 1
     assert "'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["movie.npz", "movie.csv"])
+def test_a_file_that_is_no_bundle_is_named_as_it_was_given(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "movie.npz", images=np.zeros((1, 9, 9)))
+    (tmp_path / "movie.csv").write_text("y,x\n")
+
+    assert main(["bundle", "check", str(tmp_path / name)]) == 1
+    said = capsys.readouterr().err
+    assert name in said
+    assert "bundles/" not in said
+
+
+def test_the_folder_around_a_bundle_leads_to_the_bundle(plain_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["check", str(tmp_path / "plain")], ["pack", str(tmp_path / "plain"), str(tmp_path / "a.atomstream")]):
+        assert main(["bundle", *command]) == 1
+        assert f"did you mean {plain_bundle.folder}?" in capsys.readouterr().err
 
 
 def _movie(folder: Path, frames: int = 3) -> Path:
@@ -168,12 +185,38 @@ def test_a_frame_that_can_not_be_evaluated_is_left_out_by_name(plain_bundle: Bun
     assert "no frame can be evaluated" in capsys.readouterr().err
 
 
+def test_frames_with_rows_without_data_are_evaluated_and_nothing_is_found_on_those_rows(plain_bundle: Bundle, tmp_path: Path) -> None:
+    centres = [(20.0, 20.0), (20.0, 40.0), (40.0, 30.0)]
+    cut, dead = dots((64, 64), centres), dots((64, 64), centres)
+    cut[50:], dead[52] = np.nan, 4.0
+    np.save(tmp_path / "movie.npy", np.stack([cut, dead]))
+    (tmp_path / "truth.csv").write_text("frame,y,x\n" + "".join(f"{k},{y},{x}\n" for k in range(2) for y, x in centres))
+    arguments = [str(tmp_path / "movie.npy"), "--bundle", str(plain_bundle.folder), "--truth", str(tmp_path / "truth.csv")]
+
+    assert main(["evaluate", *arguments, "--json", str(tmp_path / "f.json"), "--out", str(tmp_path / "r.html")]) == 0
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert [(one["atoms"], "rows_missing" in one["flags"]) for one in figures["ensemble"]["frames"]] == [(3, True), (3, True)]
+    assert (figures["log"]["precision"], figures["log"]["recall"]) == (1.0, 1.0)
+
+
+def test_a_frame_without_any_data_has_no_atoms_and_figures_that_are_unknown(plain_bundle: Bundle, tmp_path: Path) -> None:
+    np.save(tmp_path / "blank.npy", np.full((1, 64, 64), np.nan))
+    (tmp_path / "truth.csv").write_text("y,x\n20,20\n20,40\n")
+    arguments = [str(tmp_path / "blank.npy"), "--bundle", str(plain_bundle.folder), "--truth", str(tmp_path / "truth.csv")]
+
+    assert main(["evaluate", *arguments, "--json", str(tmp_path / "f.json")]) == 0
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["log"] == {"f1": 0.0, "precision": None, "recall": 0.0, "rmse_px": None}
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
         (["--frames", "0,9"], "there is no frame 9"),
         (["--frames", "2-1"], "'2-1'"),
         (["--frames", "a"], "'a'"),
+        (["--frames", ""], "--frames"),
+        (["--frames", "0", "--show", "1-2"], "--show: frame 1, 2 is not among those judged"),
         (["--show", "3"], "--show: there is no frame 3"),
         (["--members", "m00,m77"], "no member m77; it has m00, m01"),
         (["--members", ","], "names no member"),
@@ -189,6 +232,50 @@ def test_evaluate_names_what_is_wrong_with_its_flags(
 ) -> None:
     assert main(["evaluate", str(_movie(tmp_path)), "--bundle", str(plain_bundle.folder), *flags]) == 1
     assert named in capsys.readouterr().err
+
+
+def test_evaluate_overwrites_older_outputs_only(plain_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    movie, truth = _movie(tmp_path), tmp_path / "truth.csv"
+    (tmp_path / "old.json").write_text("old")
+    arguments = ["evaluate", str(movie), "--bundle", str(plain_bundle.folder), "--truth", str(truth)]
+    kept = {file: file.read_bytes() for file in (movie, truth, plain_bundle.folder / "card.json")}
+
+    for file in kept:
+        for flag in ("--out", "--json"):
+            assert main([*arguments, flag, str(file)]) == 1
+            assert file.name in capsys.readouterr().err
+    assert main([*arguments, "--json", str(tmp_path / "old.json")]) == 0
+    assert "ensemble" in json.loads((tmp_path / "old.json").read_text())
+    assert {file: file.read_bytes() for file in kept} == kept
+
+
+def test_a_disk_without_room_is_named(plain_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(_movie(tmp_path)), "--bundle", str(plain_bundle.folder), "--json", "/dev/full"]) == 1
+    assert "/dev/full can't be written: No space left" in capsys.readouterr().err
+
+
+def test_evaluate_says_within_what_and_on_how_many_frames_it_matched(plain_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", str(_movie(tmp_path)), "--bundle", str(plain_bundle.folder), "--truth", str(tmp_path / "one.csv")]
+    (tmp_path / "one.csv").write_text("y,x\n20,20\n")
+
+    assert main(arguments) == 1
+    assert "give one in pixels (--match-px)" in capsys.readouterr().err
+    assert main([*arguments, "--match-px", "2.5"]) == 0
+    assert "matched within 2.5 px, on 1 of 3 frames" in capsys.readouterr().out
+
+
+def test_blank_frames_are_counted_and_a_truth_that_is_no_npz_is_called_so(plain_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "const.npz", images=np.ones((2, 64, 64)))
+    (tmp_path / "truth.npz").write_text("y,x")
+    arguments = ["evaluate", str(tmp_path / "const.npz"), "--bundle", str(plain_bundle.folder)]
+
+    assert main([*arguments, "--out", str(tmp_path / "r.html")]) == 0
+    assert ["blank", "frames", "2", "–"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "0 members" not in html
+    assert "every frame is blank" in html
+    assert main([*arguments, "--truth", str(tmp_path / "truth.npz")]) == 1
+    assert "truth.npz is not an .npz file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("frame", "named"), [(7, "labels frame 7"), (2, "labels none of the frames")])

@@ -71,8 +71,11 @@ def test_serve_gives_up_where_its_http_port_is_taken(tmp_path: Path) -> None:
     assert "can't listen" in run.stderr
 
 
-def test_the_demo_runs_and_writes_its_figures(tmp_path: Path) -> None:
-    run = _run("demo", "--headless", "--count", "6", "--seed", "4", "--json", str(tmp_path / "d.json"), "--report", str(tmp_path / "d.png"))
+@pytest.mark.parametrize("material", ["graphene", "perovskite"])
+def test_the_demo_runs_and_writes_its_figures(tmp_path: Path, material: str) -> None:
+    run = _run(
+        "demo", "--material", material, "--headless", "--count", "6", "--seed", "4", "--json", str(tmp_path / "d.json"), "--report", str(tmp_path / "d.png")
+    )
     figures = json.loads((tmp_path / "d.json").read_text())
 
     assert run.returncode == 0, run.stderr
@@ -121,6 +124,83 @@ def test_replay_refuses_what_holds_no_frames(tmp_path: Path) -> None:
     for name in ("a.npy", "b.npz", "c.tif", "d.txt", "e.npy"):
         with pytest.raises(UnreadableFile, match=name.replace(".", r"\.")):
             read_movie(tmp_path / name)
+
+
+@pytest.mark.parametrize("size", [np.nan, -1.0, 0.0, np.inf, np.ones((2, 3)), "0.01"])
+def test_a_pixel_size_that_is_none_is_refused_by_file_and_name(tmp_path: Path, size: object) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((1, 9, 11)), pixel_size_nm=np.array(size))
+
+    with pytest.raises(UnreadableFile, match=r"a\.npz: pixel_size_nm is"):
+        read_movie(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("array", "named"),
+    [
+        (np.zeros((2, 9, 11), complex), "give the magnitude"),
+        (np.full((2, 9, 11), "x"), "not of numbers"),
+        (np.zeros((2, 9, 11), "datetime64[s]"), "not of numbers"),
+        (np.zeros((25, 26, 3), np.uint8), "looks like colours"),
+        (np.zeros((2, 25, 26, 4), np.uint8), "looks like colours"),
+    ],
+)
+def test_an_array_that_is_no_frames_is_refused_by_what_it_is(tmp_path: Path, array: np.ndarray, named: str) -> None:
+    np.save(tmp_path / "a.npy", array)
+
+    with pytest.raises(UnreadableFile, match=rf"a\.npy holds .*{named}"):
+        read_movie(tmp_path / "a.npy")
+
+
+def test_boolean_frames_are_frames_of_zeros_and_ones(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.eye(9, dtype=bool))
+    images, _ = read_movie(tmp_path / "a.npy")
+
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images[0], np.eye(9))
+
+
+def test_a_file_that_only_has_the_name_of_another_kind_is_called_so_and_named_once(tmp_path: Path) -> None:
+    np.savez(tmp_path / "keys.npz", data=np.zeros(4))
+    for name in ("text.npz", "text.npy"):
+        (tmp_path / name).write_text("hello")
+        with pytest.raises(UnreadableFile, match=f"is not an {name[-4:]} file") as refused:
+            read_movie(tmp_path / name)
+        assert "pickle" not in str(refused.value)
+    with pytest.raises(UnreadableFile) as refused:
+        read_movie(tmp_path / "keys.npz")
+    assert str(refused.value).count("keys.npz") == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "resolution", "pixel_nm"),
+    [
+        ("nm", (96.0, 96.0), 1 / 96),
+        ("micron", (40000.0, 40000.0), 0.025),
+        (r"\u00B5m", (40000.0, 40000.0), 0.025),
+        ("Angstrom", (5.0, 5.0), 0.02),
+        ("nm", (96.0, 48.0), None),
+        ("nm", None, None),
+        ("inch", (96.0, 96.0), None),
+        ("pixel", (2.0, 2.0), None),
+    ],
+)
+def test_imagej_s_calibration_is_read_where_it_says_one_length(
+    tmp_path: Path, unit: str, resolution: tuple[float, float] | None, pixel_nm: float | None
+) -> None:
+    movie = np.zeros((2, 9, 11), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", movie, imagej=True, resolution=resolution, metadata={"unit": unit, "axes": "TYX"})
+    images, found = read_movie(tmp_path / "a.tif")
+
+    assert images.shape == (2, 9, 11)
+    assert found == (None if pixel_nm is None else pytest.approx(pixel_nm, rel=1e-6))
+
+
+def test_the_demo_overwrites_nothing_of_another_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.csv").write_text("mine")
+
+    assert main(["demo", "--headless", "--report", str(tmp_path / "mine.csv")]) == 1
+    assert "mine.csv is there already and is no .png file" in capsys.readouterr().err
+    assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
 @pytest.mark.parametrize("command", ["train", "refine", "import"])

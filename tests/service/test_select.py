@@ -101,6 +101,11 @@ def test_enter_takes_the_suggestion(movie: Path, tmp_path: Path, monkeypatch: py
         (["--pixel-size-nm", "0"], "--pixel-size-nm 0"),
         (["--expected-neighbour-nm", "-1"], "--expected-neighbour-nm -1"),
         (["--figure", "nowhere/a.png"], "no folder nowhere"),
+        (["--frames", ""], "--frames"),
+        (["--out", "x"], "--out is about the chosen"),
+        (["--reason", "clean"], "--reason is about the chosen"),
+        (["--version", "2"], "--version is about the chosen"),
+        (["--best", "1", "--out", "a.png", "--figure", "a.png"], "two outputs"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(arguments: list[str], named: str, movie: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +120,49 @@ def test_a_bundle_that_is_there_is_not_overwritten(movie: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="is there already"):
         select(movie, "--best", "1", "--out", out)
     assert out.read_bytes() == b"mine"
+
+
+def test_a_figure_takes_the_place_of_an_older_one_and_of_nothing_else(movie: Path, tmp_path: Path) -> None:
+    before = movie.read_bytes()
+    (tmp_path / "atoms.csv").write_text("mine")
+    (tmp_path / "old.png").write_text("old")
+
+    for flag, file in (("--figure", movie), ("--json", tmp_path / "atoms.csv")):
+        with pytest.raises(InputError, match=f"{file.name} is "):
+            select(movie, "--frames", "0", flag, file)
+    assert select(movie, "--frames", "0", "--figure", tmp_path / "old.png") == 0
+    assert movie.read_bytes() == before
+    assert (tmp_path / "atoms.csv").read_text() == "mine"
+    assert (tmp_path / "old.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_zip_is_a_file_and_nothing_is_written_into_another_bundle(movie: Path, tmp_path: Path) -> None:
+    assert select(movie, "--frames", "0", "--best", "1", "--out", tmp_path / "some.zip") == 0
+    bundle = open_bundle(find_bundle(str(tmp_path / "some.zip"), tmp_path))
+    assert len(bundle.card.member_ids) == 1
+    with pytest.raises(InputError, match="lies in the bundle"):
+        select(movie, "--frames", "0", "--best", "1", "--out", bundle.folder / "inner")
+
+
+def test_a_missing_pixel_size_is_said_once_with_what_the_ensemble_knows(movie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(movie) as file:
+        np.save(tmp_path / "bare.npy", file["images"])
+    said = "bare.npy does not tell its pixel size: frames are taken as they are; give --pixel-size-nm (the ensemble knows 0.0075 to 0.016 nm)"
+
+    assert select(tmp_path / "bare.npy", "--frames", "0") == 0
+    assert capsys.readouterr().err.count(said) == 1
+    assert select(tmp_path / "bare.npy", "--frames", "0", "--pixel-size-nm", "0.0104") == 0
+    assert select(movie, "--frames", "0") == 0
+    assert "pixel size" not in capsys.readouterr().err
+
+
+def test_the_table_stands_whole_in_80_columns(movie: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert select(movie, "--frames", "0") == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert any({"artifact", "spacing", "atoms"} <= set(line.split()) for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_distance_without_a_pixel_size_is_refused(movie: Path, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..errors import InputError
+from ..neighbours import neighbour_px
 from ._lattice import lattice_period_px
 from ._noise import noise_level
 from ._response import blob_response, maxima, noise_gain, refine
@@ -50,7 +50,7 @@ def log_atoms(frame: NDArray[Any], *, scale_px: float | None = None, threshold: 
     Raises
     ------
     InputError
-        for pixels that are not finite, a frame that is none, or a scale or threshold that is not above 0.
+        for pixels that are not finite (see `filled`), a frame that is none, or a scale or threshold that is not above 0.
     """
     image = _checked(frame, scale_px, threshold)
     if not np.ptp(image):
@@ -82,6 +82,12 @@ def blob_strength(frame: NDArray[Any], scale_px: float) -> NDArray[np.float32]:
     """
     image = _checked(frame, scale_px, None)
     return _strength(image, _noise(image), scale_px)
+
+
+def filled(frame: NDArray[Any]) -> NDArray[Any]:
+    """The frame with its median in pixels that are not finite, as in rows that hold no data; 0 where no pixel is finite."""
+    finite = np.isfinite(frame)
+    return frame if finite.all() else np.where(finite, frame, np.median(frame[finite]) if finite.any() else 0)
 
 
 def _checked(frame: NDArray[Any], scale_px: float | None, threshold: float | None) -> NDArray[np.float32]:
@@ -124,13 +130,7 @@ def _scale_on_lattice(image: NDArray[np.float32], noise: NDArray[np.float32], pe
     atoms = _above(response, first, _least_on_lattice(response, first))
     if len(atoms) < 3:
         return first
-    gaps = _nearest(atoms)
-    return float(np.clip(_SCALE_OF_NEIGHBOUR * np.median(gaps), first, 2 * first))
-
-
-def _nearest(at: NDArray[np.int64]) -> NDArray[np.float64]:
-    distance, _ = cKDTree(at).query(at, k=2)
-    return np.asarray(distance, np.float64)[:, 1]
+    return float(np.clip(_SCALE_OF_NEIGHBOUR * neighbour_px(atoms), first, 2 * first))
 
 
 def _least_on_lattice(response: NDArray[np.float32], scale_px: float) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ._archive import unpack
 from ._errors import BundleError
+from ._open import check_has_card
 
 _SHIPPED = Path(__file__).parents[1] / "ensembles"
 
@@ -24,13 +25,14 @@ def find_bundle(name: str, state: Path) -> Path:
     Raises
     ------
     BundleError
-        where there is none, naming those that are shipped; or where the zip is damaged.
+        where there is none, naming those that are shipped; where the zip is damaged; or where it or the folder has no card.
     """
     shipped = shipped_bundles()
     if name in shipped:
         return shipped[name]
     path = Path(name)
     if path.is_dir():
+        check_has_card(path)
         return path.resolve()
     if path.is_file():
         return _unpacked(path, state / "bundles")
@@ -45,6 +47,8 @@ def _unpacked(archive: Path, into: Path) -> Path:
         unfinished = Path(tempfile.mkdtemp(dir=into))
         try:
             unpack(archive, unfinished)
+            if not (unfinished / "card.json").is_file():
+                raise BundleError("card", f"{archive} has no card.json, so it is not a bundle")
             unfinished.rename(folder)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)

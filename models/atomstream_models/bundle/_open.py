@@ -41,10 +41,8 @@ def open_bundle(folder: Path, limits: Limits = LIMITS) -> Bundle:
     BundleError
         naming the check that failed: `card`, `checksum`, `member` or `golden`.
     """
-    card_file = folder / "card.json"
-    if not card_file.is_file():
-        raise BundleError("card", f"{folder} has no card.json")
-    data = card_file.read_bytes()
+    check_has_card(folder)
+    data = (folder / "card.json").read_bytes()
     card = parse_card(data)
     for entry in card.files:
         _check_file(folder, entry.file, entry.sha256, limits)
@@ -53,6 +51,20 @@ def open_bundle(folder: Path, limits: Limits = LIMITS) -> Bundle:
     bundle = Bundle(folder, card, hashlib.sha256(data).hexdigest())
     _check_golden(bundle)
     return bundle
+
+
+def check_has_card(folder: Path) -> None:
+    """Refuse a folder that is no bundle, and name the bundle where it is the folder of the training that made one.
+
+    Raises
+    ------
+    BundleError
+        of the check `card`.
+    """
+    if not (folder / "card.json").is_file():
+        inner = folder / "bundle"
+        meant = f"; did you mean {inner}?" if (inner / "card.json").is_file() else ""
+        raise BundleError("card", f"{folder} has no card.json, so it is not a bundle{meant}")
 
 
 def _check_file(folder: Path, name: str, sha256: str, limits: Limits) -> None:

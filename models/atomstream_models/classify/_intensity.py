@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..errors import InputError
+from ..neighbours import neighbour_px
 
 Background = Literal["ring", "frame"]
 """ring = median of the pixels around each atom, so that contamination and uneven background drop out; frame = median of the frame."""
@@ -22,8 +22,7 @@ def default_radius_px(atoms_yx: NDArray[np.floating]) -> float:
     """A quarter of the median distance between nearest neighbours, at least one pixel; 2 px where there are no two atoms."""
     if len(atoms_yx) < 2:
         return 2.0
-    distance, _ = cKDTree(atoms_yx).query(atoms_yx, k=2)
-    return max(1.0, _DISC_OF_NEIGHBOUR * float(np.median(np.asarray(distance)[:, 1])))
+    return max(1.0, _DISC_OF_NEIGHBOUR * neighbour_px(atoms_yx))
 
 
 def intensities(

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ..neighbours import neighbour_px
+
 _REACH = 3.2
 """Translations are looked for up to this many nearest-neighbour distances."""
 _TOLERANCE = 0.25
@@ -27,7 +29,7 @@ def lattice_translations(yx: NDArray[np.floating]) -> NDArray[np.float64]:
         return none
     points = np.asarray(yx, np.float64)
     tree = cKDTree(points)
-    gap = _gap(tree, points)
+    gap = neighbour_px(points)
     pairs = tree.query_pairs(_REACH * gap, output_type="ndarray")
     if not gap or not len(pairs):
         return none
@@ -65,18 +67,13 @@ def on_lattice(
     if not len(yx) or not len(steps):
         return np.zeros(len(yx), bool)
     tree = cKDTree(lattice_yx)
-    gap = _gap(tree, np.asarray(lattice_yx, np.float64))
+    gap = neighbour_px(lattice_yx)
     length = np.linalg.norm(steps, axis=1)
     shortest = steps[length <= 1.5 * length.min()]
     away, _ = tree.query((np.asarray(yx, np.float64)[:, None] + shortest[None]).reshape(-1, 2), distance_upper_bound=_TOLERANCE * gap)
     hits = np.isfinite(np.asarray(away)).reshape(len(yx), len(shortest)).sum(axis=1)
     enough: NDArray[np.bool_] = hits >= support
     return enough
-
-
-def _gap(tree: cKDTree, points: NDArray[np.float64]) -> float:
-    distance, _ = tree.query(points, k=2)
-    return float(np.median(np.asarray(distance)[:, 1]))
 
 
 def _share(points: NDArray[np.float64], tree: cKDTree, step: NDArray[np.float64], tolerance_px: float) -> float:

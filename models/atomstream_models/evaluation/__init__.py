@@ -6,7 +6,6 @@ from ._convergence import Convergence, mean_convergence, std_convergence
 from ._detection import Comparison, Detection, class_detections, compare, detection, pooled
 from ._evaluate import Evaluation, FrameFigures, evaluate
 from ._foreground import Foreground, foreground, member_answers
-from ._lattice import nearest_px
 from ._ranks import auroc
 from ._read_truth import read_truth
 from ._reliability import Reliability, ReliabilityCounts
@@ -39,7 +38,6 @@ __all__ = [
     "mean_agreement",
     "mean_convergence",
     "member_answers",
-    "nearest_px",
     "pooled",
     "read_truth",
     "std_convergence",

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ..neighbours import mutual_f1
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -41,8 +43,7 @@ class Agreement:
 def agreement(atoms: Sequence[NDArray[np.floating]], foregrounds: Sequence[NDArray[np.bool_]], match_px: float) -> Agreement:
     """How members agree on one frame; where neither of two finds anything, they agree.
 
-    Two members' atoms are the same where each is the other's nearest: for atoms that lie further apart than twice `match_px` that is the best
-    one-to-one matching, at a fifth of its price, which counts with twenty members.
+    Two members' atoms are the same where each is the other's nearest, see `neighbours.mutual_f1`.
 
     atoms : what each member finds by itself, (N, 2+; y, x first) in pixels
     foregrounds : each member's map above threshold, equally shaped
@@ -53,8 +54,7 @@ def agreement(atoms: Sequence[NDArray[np.floating]], foregrounds: Sequence[NDArr
     trees = [cKDTree(one[:, :2]) for one in atoms]
     for a in range(n):
         for b in range(a):
-            total = len(atoms[a]) + len(atoms[b])
-            f1[a, b] = f1[b, a] = 2 * _shared(trees[a], trees[b], match_px) / total if total else 1.0
+            f1[a, b] = f1[b, a] = mutual_f1(trees[a], trees[b], match_px)
     flat = np.array([one.reshape(-1) for one in foregrounds], np.float32)
     shared = (flat @ flat.T).astype(np.float64)
     area = np.diag(shared)
@@ -65,15 +65,6 @@ def agreement(atoms: Sequence[NDArray[np.floating]], foregrounds: Sequence[NDArr
 def mean_agreement(parts: Sequence[Agreement]) -> Agreement | None:
     """The average over frames of the same members; None without any."""
     return Agreement(np.mean([part.f1 for part in parts], axis=0), np.mean([part.iou for part in parts], axis=0)) if parts else None
-
-
-def _shared(a: cKDTree, b: cKDTree, match_px: float) -> int:
-    if not a.n or not b.n:
-        return 0
-    nearest_b = np.asarray(b.query(a.data, distance_upper_bound=match_px)[1])
-    nearest_a = np.asarray(a.query(b.data, distance_upper_bound=match_px)[1])
-    near = np.flatnonzero(nearest_b < b.n)
-    return int(np.sum(nearest_a[nearest_b[near]] == near))
 
 
 def _mean_of_pairs(table: NDArray[np.float64]) -> float:

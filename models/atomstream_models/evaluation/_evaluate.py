@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from ..analysis import Answer, Inferred, finish
 from ..bundle import Card
 from ..errors import InputError
+from ..neighbours import nearest_px
 from ._agreement import Agreement, agreement, mean_agreement
 from ._calibration import Calibration, CalibrationCounts
 from ._convergence import Convergence, mean_convergence, std_convergence
 from ._detection import Comparison, Detection, class_detections, compare, detection, pooled
 from ._foreground import Foreground, foreground, member_answers, on_grid
-from ._lattice import nearest_px
 from ._ranks import Levels
 from ._truth import Truth, matching_radius_px
 

@@ -53,8 +53,15 @@ def read_truth(file: Path, shape: tuple[int, int], classes: Sequence[str], *, ma
     if not labels:
         raise InputError(f"{file} labels no frame")
     arrays = {frame: _arrays(one, shape) for frame, one in sorted(labels.items())}
-    radius = match_px or matching_radius_px(yx[required] for yx, required, _ in arrays.values())
+    radius = match_px or _radius_px(file, [yx[required] for yx, required, _ in arrays.values()])
     return {frame: Truth(yx, required, radius, kinds, pixel_nm) for frame, (yx, required, kinds) in arrays.items()}
+
+
+def _radius_px(file: Path, atoms: Sequence[NDArray[np.float64]]) -> float:
+    try:
+        return matching_radius_px(atoms)
+    except InputError as error:
+        raise InputError(f"{file}: {error} (--match-px)") from error
 
 
 def _arrays(labels: _Labels, shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64] | None]:
@@ -125,9 +132,14 @@ def _kind(text: str, classes: Sequence[str], where: str) -> int:
 
 def _read_npz(file: Path, classes: int) -> dict[int, _Labels]:
     try:
+        with file.open("rb") as data:
+            if not zipfile.is_zipfile(data):
+                raise InputError(f"{file} is not an .npz file")
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("atoms_yx", "kinds", "frame") if name in arrays.files}
             names = arrays.files
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{file} can't be read: {error}") from error
     if "atoms_yx" not in found:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..neighbours import nearest_px
 from ..simulation import MicroscopeFrame, labelled
-from ._lattice import nearest_px
 
 MATCH = 0.35
 """How far a found atom may lie from a true one, as a share of the distance between nearest neighbours."""

@@ -12,6 +12,7 @@ from ..analysis import Inferred, finish
 from ..bundle import Card
 from ..cleaning import Cleaning, clean
 from ..errors import InputError
+from ..neighbours import neighbour_px
 from ..runtime import LoadedEnsemble, look
 
 DISCARDED = -1
@@ -106,6 +107,5 @@ def _seen(inferred: Inferred, card: Card) -> tuple[NDArray[np.float32], NDArray[
     weak = finish(inferred, card.model_copy(update={"threshold": _WEAK * card.threshold})).atoms
     if len(atoms) < 2 or not len(weak):
         return atoms, weak[:0]
-    tree = cKDTree(atoms[:, :2])
-    apart = 0.5 * float(np.median(np.asarray(tree.query(atoms[:, :2], k=2)[0])[:, 1]))
-    return atoms, weak[np.asarray(tree.query(weak[:, :2])[0]) > apart]
+    apart = 0.5 * neighbour_px(atoms)
+    return atoms, weak[np.asarray(cKDTree(atoms[:, :2]).query(weak[:, :2])[0]) > apart]

@@ -3,7 +3,8 @@
 from ._card import card_section, card_tables
 from ._curves import Line, agreement_figure, calibration_figure, convergence_figure, frames_figure, neighbours_figure
 from ._format import counted
-from ._maps import Region, Stage, StageRow, members_figure, regions_figure, stages_figure, uncertain_window
+from ._maps import Region, Stage, StageRow, regions_figure, stages_figure, uncertain_window
+from ._members import MembersRow, members_figure
 from ._parts import Cell, Figure, Section, Table, cell_text
 from ._picture_sections import means_section, members_section, uncertainty_section
 from ._score_sections import frames_section, lattice_section, summary_section
@@ -18,6 +19,7 @@ __all__ = [
     "Figure",
     "Judged",
     "Line",
+    "MembersRow",
     "Region",
     "Section",
     "Stage",

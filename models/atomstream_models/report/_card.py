@@ -30,7 +30,7 @@ def card_tables(card: Card) -> tuple[Table, ...]:
     ]
     measured = sorted({key for member in card.members for key in member.metrics})
     members = Table(
-        ("member", "architecture", "seed", *measured, "sha256"),
+        ("member", "architecture", "seed", *(key.replace("_", " ") for key in measured), "sha256"),
         [
             (one.id, one.architecture, "" if one.seed is None else str(one.seed), *(_cell(one.metrics.get(key)) for key in measured), one.sha256[:12])
             for one in card.members

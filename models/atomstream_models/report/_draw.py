@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -26,6 +26,8 @@ BEFORE, AFTER, OTHER = "#d55e00", "#0072b2", "#6f7680"
 """The same on white: before refinement, after it, everything else."""
 PROBABILITY, SPREAD = "cividis", "magma"
 """Perceptually uniform colour maps, for one class's probability and for a standard deviation."""
+WIDTH_IN = 10.0
+"""Width of a picture that fills a report's page."""
 
 _STYLE = {
     "font.size": 9.0,
@@ -90,18 +92,21 @@ def show_image(axes: Axes, image: NDArray[Any]) -> None:
     bare(axes)
 
 
-def show_classes(axes: Axes, maps: NDArray[np.floating]) -> None:
-    """Class probabilities (classes, rows, columns): one class from dark to bright, more of them as light of their own colours on black."""
-    if len(maps) == 1:
+def show_classes(axes: Axes, maps: NDArray[np.floating], kinds: Sequence[int] = ()) -> None:
+    """Class probabilities (classes, rows, columns): one class from dark to bright, more of them as light of their own colours on black.
+
+    kinds : whose colours the maps have where they are shown beside maps of other classes, so that a single one is light of its colour, too
+    """
+    if len(maps) == 1 and not kinds:
         axes.imshow(maps[0], cmap=PROBABILITY, vmin=0, vmax=1)
     else:
-        axes.imshow(in_colours(maps))
+        axes.imshow(in_colours(maps, kinds))
     bare(axes)
 
 
-def in_colours(maps: NDArray[np.floating]) -> NDArray[np.float64]:
+def in_colours(maps: NDArray[np.floating], kinds: Sequence[int] = ()) -> NDArray[np.float64]:
     """Class probabilities (classes, rows, columns) as a picture (rows, columns, 3) of values from 0 to 1."""
-    colours = np.array([[int(colour_of(k)[at : at + 2], 16) / 255 for at in (1, 3, 5)] for k in range(len(maps))])
+    colours = np.array([[int(colour_of(k)[at : at + 2], 16) / 255 for at in (1, 3, 5)] for k in kinds or range(len(maps))])
     picture: NDArray[np.float64] = np.einsum("crx,ck->rxk", maps.astype(np.float64), colours)
     return np.clip(picture, 0, 1)
 

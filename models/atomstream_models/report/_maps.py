@@ -1,8 +1,8 @@
-"""The paper's pictures: figures 2 to 5 of ELIT (Ghosh et al., npj Comput. Mater. 7, 100, 2021) for any frames."""
+"""The paper's pictures: figures 3 to 5 of ELIT (Ghosh et al., npj Comput. Mater. 7, 100, 2021) for any frames."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from ._draw import SPREAD, bare, canvas, class_legend, drawn, saved, scale_bar, show_classes, show_image
+from ._draw import SPREAD, WIDTH_IN, bare, canvas, class_legend, drawn, saved, scale_bar, show_classes, show_image
 from ._parts import Figure
 
-_WIDTH_IN = 10.0
-_MARKED = "#e69f00"
 _MISSED, _EXTRA = "#f0e442", "#ff5a3c"
 
 
@@ -25,6 +23,7 @@ class Stage:
     maps : ndarray, shape (classes, rows, columns), mean probabilities
     note : below its name, such as a score
     missed_yx, extra_yx : ndarrays, shape (N, 2), atoms that it missed and that it made up, None where no truth is known
+    kinds : which of the figure's classes the maps are of; all of them, in order, by default
     """
 
     name: str
@@ -32,6 +31,7 @@ class Stage:
     note: str = ""
     missed_yx: NDArray[np.floating] | None = None
     extra_yx: NDArray[np.floating] | None = None
+    kinds: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -54,52 +54,13 @@ class Region:
 
 
 @drawn
-def members_figure(
-    image: NDArray[Any],
-    maps: Mapping[str, NDArray[np.floating]],
-    classes: Sequence[str],
-    *,
-    notes: Mapping[str, str] | None = None,
-    marked: Collection[str] = (),
-    pixel_nm: float | None = None,
-    caption: str = "",
-) -> Figure:
-    """Each member's own map of one frame beside the frame, as in figure 2 of the paper.
-
-    image : ndarray, shape (rows, columns)
-    maps : member id -> ndarray, shape (classes, rows, columns)
-    notes : member id -> a few words below its name, such as its score
-    marked : members that were chosen; they get a frame
-    pixel_nm : pixel size in nm for the scale bar
-    """
-    across = min(5, len(maps) + 1)
-    down = -(-(len(maps) + 1) // across)
-    side = _WIDTH_IN / across
-    drawing = canvas(_WIDTH_IN, down * (side * image.shape[0] / image.shape[1] + 0.3) + 0.25)
-    grid = drawing.subplots(down, across, squeeze=False).reshape(-1)
-    show_image(grid[0], image)
-    scale_bar(grid[0], (image.shape[0], image.shape[1]), pixel_nm)
-    grid[0].set_title("frame")
-    for axes, (member, one) in zip(grid[1:], maps.items(), strict=False):
-        show_classes(axes, one)
-        note = (notes or {}).get(member, "")
-        axes.set_title(f"{member}  {note}".rstrip())
-        if member in marked:
-            _frame(axes)
-    for axes in grid[len(maps) + 1 :]:
-        axes.set_visible(False)
-    class_legend(drawing, tuple(classes))
-    return saved(drawing, "png", caption, f"frame and the maps of {len(maps)} members")
-
-
-@drawn
 def stages_figure(rows: Sequence[StageRow], classes: Sequence[str], *, pixel_nm: float | None = None, caption: str = "") -> Figure:
     """Frames beside the mean maps of one ensemble or several, as in figures 3 and 5 of the paper; errors marked where they are known.
 
     rows : frames with the same number of stages each
     """
     across = 1 + len(rows[0].stages)
-    side = min(_WIDTH_IN / across, 4.2)
+    side = min(WIDTH_IN / across, 4.2)
     ratios = [row.image.shape[0] / row.image.shape[1] for row in rows]
     drawing = canvas(side * across, sum(side * ratio + 0.3 for ratio in ratios) + 0.25)
     grid = drawing.subplots(len(rows), across, squeeze=False, height_ratios=ratios)
@@ -109,7 +70,7 @@ def stages_figure(rows: Sequence[StageRow], classes: Sequence[str], *, pixel_nm:
         scale_bar(axes[0], (row.image.shape[0], row.image.shape[1]), pixel_nm)
         axes[0].set_title(row.name)
         for one, stage in zip(axes[1:], row.stages, strict=True):
-            show_classes(one, stage.maps)
+            show_classes(one, stage.maps, stage.kinds if len(classes) > 1 else ())
             one.set_title(f"{stage.name}  {stage.note}".rstrip())
             for at, marker, colour, size in ((stage.missed_yx, "o", _MISSED, 7), (stage.extra_yx, "x", _EXTRA, 6)):
                 if at is not None and len(at):
@@ -125,7 +86,7 @@ def stages_figure(rows: Sequence[StageRow], classes: Sequence[str], *, pixel_nm:
 def regions_figure(regions: Sequence[Region], classes: Sequence[str], *, pixel_nm: float | None = None, caption: str = "") -> Figure:
     """Image, mean and std of each class of a few regions, as in figure 4 of the paper; all std maps share one scale."""
     across = 2 + len(classes)
-    side = min(_WIDTH_IN / across, 3.2)
+    side = min(WIDTH_IN / across, 3.2)
     drawing = canvas(side * across + 0.6, len(regions) * (side + 0.3) + 0.25)
     grid = drawing.subplots(len(regions), across, squeeze=False)
     top = max([0.01, *(float(np.percentile(one.std, 99.9)) for one in regions)])
@@ -156,8 +117,3 @@ def uncertain_window(std: NDArray[np.floating], side_px: int) -> tuple[slice, sl
     inside = inside[rows // 2 : rows // 2 + total.shape[0] - rows + 1, columns // 2 : columns // 2 + total.shape[1] - columns + 1]
     y, x = np.unravel_index(np.argmax(inside), inside.shape)
     return slice(int(y), int(y) + rows), slice(int(x), int(x) + columns)
-
-
-def _frame(axes: Any) -> None:
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=_MARKED, linewidth=3)

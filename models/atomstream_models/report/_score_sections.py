@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation import Detection, nearest_px
+from ..evaluation import Detection, Evaluation
+from ..neighbours import nearest_px
 from ._curves import Line, frames_figure, neighbours_figure
 from ._draw import OTHER
 from ._format import counted, fixed, share
@@ -29,6 +30,9 @@ def summary_section(study: Study) -> Section:
     if any(one is not None for one in scores):
         rows += _score_rows(scores)
     dash: list[Cell] = [None] * (study.baseline is not None)
+    blank = [sum("blank" in frame.flags for frame in one.frames) for _, one in named]
+    if any(blank):
+        rows.insert(1, ["blank frames", *blank, *dash])
     rows += [
         ["F1 between members, mean of pairs", *(share(None if one.agreement is None else one.agreement.mean_f1) for _, one in named), *dash],
         ["IoU between members, mean of pairs", *(share(None if one.agreement is None else one.agreement.mean_iou) for _, one in named), *dash],
@@ -49,7 +53,7 @@ def frames_section(study: Study) -> Section | None:
         points = {k: one.f1 for k, one in study.baseline.scores.items()} if scored else {k: float(len(one)) for k, one in study.baseline.atoms.items()}
         lines.append(Line(study.baseline.name, OTHER, points))
     label = "F1" if scored else "atoms found"
-    figures.append(frames_figure(lines, label, top=1.0 if scored else None, caption=f"{label} of every frame."))
+    figures.append(frames_figure(lines, label, top=1.0 if scored else None, caption=f"{label[0].upper()}{label[1:]} in every frame."))
     stds = [Line(one.name, colour, {f.frame: f.median_std for f in one.evaluation.frames}) for one, colour in study.judged]
     figures.append(frames_figure(stds, "median std", caption="Median of the std over the foreground pixels of every frame."))
     columns += [f"{label}, {line.name}" for line in lines] + [f"median std, {line.name}" for line in stds] + ["flags"]
@@ -80,15 +84,21 @@ def lattice_section(study: Study) -> Section | None:
 def _summary_text(study: Study) -> str:
     one = study.ensemble.evaluation
     known = f"{sum(frame.overall is not None for frame in one.frames)} with a truth" if one.overall is not None else "no truth is given"
-    text = f"{one.name}, {counted(len(one.members), 'member')}, on {counted(len(one.frames), 'frame')}; {known}."
+    text = f"{one.name}, {_asked(one)}, on {counted(len(one.frames), 'frame')}; {known}."
     if study.before is not None:
-        text += f" Before: {study.before.evaluation.name}, {counted(len(study.before.evaluation.members), 'member')}."
+        text += f" Before: {study.before.evaluation.name}, {_asked(study.before.evaluation)}."
     if study.truths:
         radii = [truth.match_px for truth in study.truths.values()]
         text += f" An atom is found where it lies within {np.median(radii):.3g} px of a true one."
+    if study.baseline is not None and study.baseline.about:
+        text += f"\n\n{study.baseline.name}: {study.baseline.about}"
     for frame, why in study.left_out.items():
         text += f"\n\nFrame {frame} is left out: {why}."
     return text
+
+
+def _asked(one: Evaluation) -> str:
+    return counted(len(one.members), "member") if one.members else "none of whose members was asked, because every frame is blank"
 
 
 def _score_rows(scores: Sequence[Detection | None]) -> list[list[Cell]]:

@@ -13,7 +13,7 @@ def study_sections(study: Study) -> tuple[Section, ...]:
     """All sections that a study has something for, in the order in which they are best read."""
     sections = [
         summary_section(study),
-        *(members_section(study, one) for one, _ in study.judged if one.members),
+        *(members_section(study, one) for one, _ in study.judged if one.members and one.evaluation.members),
         means_section(study),
         uncertainty_section(study),
         frames_section(study),

@@ -13,6 +13,12 @@ from ..analysis import Answer
 from ..evaluation import Detection, Evaluation, FrameFigures, Truth, detection, pooled
 from ._draw import AFTER, BEFORE
 
+ABOUT_LOG = (
+    "atoms are taken as maxima of the Laplacian of Gaussian (LoG), without any network. Its scale (the size of the blobs) and its threshold follow from each "
+    "frame by themselves: from the lattice where one shows in the power spectrum, elsewhere from what stands out most."
+)
+"""What `atomstream_models.baseline.log_atoms` does unless it is told a scale or a threshold."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -42,18 +48,20 @@ class Baseline:
     atoms : frame number -> ndarray, shape (N, 2+), y, x first, in pixels
     scores : frame number -> its score, for frames with a truth
     overall : the scores pooled, None without a truth
+    about : what it is and how it was set, in a sentence or two
     """
 
     atoms: Mapping[int, NDArray[np.floating]]
     scores: Mapping[int, Detection]
     overall: Detection | None
     name: str = "LoG"
+    about: str = ""
 
 
-def baseline_of(atoms: Mapping[int, NDArray[np.floating]], truths: Mapping[int, Truth] | None = None, name: str = "LoG") -> Baseline:
+def baseline_of(atoms: Mapping[int, NDArray[np.floating]], truths: Mapping[int, Truth] | None = None, name: str = "LoG", about: str = ABOUT_LOG) -> Baseline:
     """A classical finder's atoms (frame number -> (N, 2+); y, x first, in pixels), scored where there is a truth."""
     scores = {frame: detection(one, truths[frame]) for frame, one in atoms.items() if truths and frame in truths}
-    return Baseline(atoms, scores, pooled(scores.values()) if scores else None, name)
+    return Baseline(atoms, scores, pooled(scores.values()) if scores else None, name, about)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ..cleaning import on_lattice
-from ._lattice import Consensus, nearest_px
+from ..evaluation import MATCH
+from ..neighbours import mutual_f1, nearest_px
+from ._lattice import Consensus
 
 _FAINT = 0.05
 """Probability that every network has everywhere, and that means nothing."""
@@ -20,8 +22,6 @@ _NO_CONTRAST = 1.0
 _SIZE_FACTOR = 1.8
 _ELONGATED = 1.7
 _SPACING = 0.25
-_MATCH = 0.35
-"""Atoms within this share of the neighbour distance are the same atom."""
 
 
 def fog(foreground: NDArray[np.float32], yx: NDArray[np.float64], radius_px: float) -> float:
@@ -100,27 +100,21 @@ def _elongation(label: NDArray[np.int32], count: int) -> NDArray[np.float64]:
 
 
 def spacing(yx: NDArray[np.float64], expected_px: float) -> float:
-    """Share of the atoms whose nearest neighbour is not where a lattice has it: a quarter nearer or further. NaN without an expectation."""
+    """Share of the atoms whose nearest neighbour is not where a lattice has it: a quarter nearer or further, or nowhere. NaN without an expectation."""
     if not np.isfinite(expected_px):
         return float("nan")
-    return float(np.mean(np.abs(nearest_px(yx) / expected_px - 1) > _SPACING)) if len(yx) else 0.0
+    if len(yx) < 2:
+        return float(len(yx))  # a lone atom's neighbour is nowhere
+    return float(np.mean(np.abs(nearest_px(yx) / expected_px - 1) > _SPACING))
 
 
 def disagreement(mine: NDArray[np.float64], others: Sequence[NDArray[np.float64]], neighbour_px: float) -> float:
     """Median over the other members of 1 - F1 between their atoms and this one's; NaN without others."""
     if not others:
         return float("nan")
-    radius = _MATCH * neighbour_px if np.isfinite(neighbour_px) else 3.0
-    return float(np.median([_one_minus_f1(mine, other, radius) for other in others]))
-
-
-def _one_minus_f1(one: NDArray[np.float64], other: NDArray[np.float64], radius_px: float) -> float:
-    """1 - F1 where atoms pair up that are each other's nearest: the best pairing would take too long for members that see atoms everywhere."""
-    if not len(one) or not len(other):
-        return 0.0 if len(one) == len(other) else 1.0
-    there, back = cKDTree(other).query(one), cKDTree(one).query(other)
-    pairs = (np.asarray(back[1])[np.asarray(there[1])] == np.arange(len(one))) & (np.asarray(there[0]) <= radius_px)
-    return 1 - 2 * int(np.count_nonzero(pairs)) / (len(one) + len(other))
+    radius = MATCH * neighbour_px if np.isfinite(neighbour_px) else 3.0
+    tree = cKDTree(mine)
+    return float(np.median([1 - mutual_f1(tree, cKDTree(other), radius) for other in others]))
 
 
 def detection(found: int, usual: float) -> float:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..cleaning import lattice_translations
 from ..locate import locate
+from ..neighbours import neighbour_px
 
 _COMPARED = 1 << 18
 """Pixels of the median map are worked out this many at a time."""
@@ -47,17 +47,4 @@ def consensus(maps: Sequence[NDArray[np.float32]], threshold: float) -> Consensu
         part = slice(start, start + _COMPARED)
         median[part] = np.median(np.stack([one[part] for one in flat]), axis=0)
     yx = locate(median.reshape(maps[0].shape), None, (), threshold)[:, :2].astype(np.float64)
-    return Consensus(yx, neighbour_distance_px(yx), lattice_translations(yx))
-
-
-def nearest_px(yx: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance of each atom to its nearest neighbour, shape (N,); infinite for a lone atom."""
-    if len(yx) < 2:
-        return np.full(len(yx), np.inf)
-    distance, _ = cKDTree(yx).query(yx, k=2)
-    return np.asarray(distance, np.float64)[:, 1]
-
-
-def neighbour_distance_px(yx: NDArray[np.float64]) -> float:
-    """Median distance between nearest neighbours; NaN where there are no two atoms."""
-    return float(np.median(nearest_px(yx))) if len(yx) > 1 else float("nan")
+    return Consensus(yx, neighbour_px(yx), lattice_translations(yx))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis import Inferred
-from ..baseline import blob_strength
+from ..baseline import blob_strength, filled
 from ..errors import InputError
 from ..locate import locate
 from . import _artifacts as artifacts
@@ -105,7 +105,7 @@ def _score_frame(frame: NDArray[Any], answer: Inferred, threshold: float, expect
     positions = [one[:, :2].astype(np.float64) for one in found]
     common = consensus(answer.maps, threshold)
     expected = expected_px * float(np.sqrt(scale[0] * scale[1])) if expected_px else common.neighbour_px if common.periodic else float("nan")
-    strength = blob_strength(_filled(frame), _blob_scale_px(common, scale))
+    strength = blob_strength(filled(frame), _blob_scale_px(common, scale))
     usual = float(np.median([len(one) for one in found]))
     rows = []
     for k, (maps, atoms, yx) in enumerate(zip(answer.maps, found, positions, strict=True)):
@@ -124,12 +124,6 @@ def _score_frame(frame: NDArray[Any], answer: Inferred, threshold: float, expect
             }
         )
     return rows
-
-
-def _filled(frame: NDArray[Any]) -> NDArray[Any]:
-    """The frame with its median in rows that hold no data."""
-    finite = np.isfinite(frame)
-    return frame if finite.all() else np.where(finite, frame, np.median(frame[finite]))
 
 
 def _blob_scale_px(common: Consensus, scale: tuple[float, float]) -> float:

@@ -1,7 +1,7 @@
 """Training and export. The only part of Atomstream that imports torch; the service never imports it."""
 
 from ._errors import TrainingFailed
-from ._export import export_member, probabilities
+from ._export import export_member
 from ._loop import Row, State, train
 from ._member import MemberJob, train_member
 from ._pack import ExportDiffers, pack_members
@@ -10,6 +10,7 @@ from ._refine import Iteration, detection_rate, refine
 from ._run import Run, train_ensemble
 from ._settings import TrainingSettings
 from ._targets import DISK_RADIUS, known, wanted
+from .losses import probabilities
 
 __all__ = [
     "DISK_RADIUS",

@@ -16,6 +16,8 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
+from .losses import probabilities
+
 _WITHIN = "network."
 _templates: dict[Hashable, bytes] = {}
 """Graphs of architectures exported before. Tracing one takes seconds, filling in other weights milliseconds."""
@@ -41,11 +43,6 @@ class _Half(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         return probabilities(self.network(frame.half()).float())
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    """Class probabilities of logits [N,C,H,W]: a sigmoid for one channel, a softmax over the channels for more."""
-    return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
 
 
 def export_member(network: nn.Module, path: Path, *, downsample: int = 8, half: bool = False, alike: Hashable = None) -> None:

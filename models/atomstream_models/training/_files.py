@@ -8,8 +8,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ._errors import TrainingFailed
 
@@ -37,6 +40,17 @@ def write_tensors(path: Path, tensors: object) -> None:
     data = io.BytesIO()
     torch.save(tensors, data)
     write_whole(path, lambda part: part.write_bytes(data.getbuffer()))
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as `np.save` does, except that where the disk is full the error says so."""
+    # np.save writes files by way of `tofile`, whose error there is an OSError without a number.
+    array = np.asarray(array, order="C")
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+    with path.open("wb") as file:
+        file.write(head.getvalue())
+        file.write(array.data)
 
 
 @contextmanager

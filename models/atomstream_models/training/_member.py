@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def fresh_network(job: MemberJob) -> Network:
 def member_seed(recipe: Recipe, member: int) -> int:
     """The seed of a member's initial weights."""
     return int(np.random.SeedSequence([recipe.training.seed, 4, member + 1]).generate_state(1)[0])
+
+
+def grain_px(recipe: Recipe) -> int:
+    """Rows and columns of an image must be multiples of this for all of the recipe's networks."""
+    with torch.random.fork_rng(devices=[]):
+        return math.lcm(*(build_network(recipe.network(k), recipe.channels).downsample for k in range(len(recipe.networks))))
 
 
 def open_feed(job: MemberJob) -> Feed:

@@ -19,10 +19,12 @@ from ..evaluation import MATCH
 from ..locate import locate
 from ..metrics import Score, score
 from ..runtime import LoadedEnsemble, golden_of, load_ensemble
-from ._export import probabilities
-from ._member import MemberJob, fresh_network, member_seed, open_feed
+from ._errors import TrainingFailed
+from ._member import MemberJob, fresh_network, grain_px, member_seed, open_feed
 from ._recipe import Recipe
 from ._targets import DISK_RADIUS
+from .data import PreparedData
+from .losses import probabilities
 
 THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 _EXPORT_TOLERANCE = {False: 1e-4, True: 5e-3}
@@ -59,7 +61,7 @@ def pack_members(recipe: Recipe, jobs: Sequence[MemberJob], out: Path, about: Ma
         naming the member whose export is wrong.
     """
     images = _validation(recipe, jobs[0])
-    card = _about(recipe, jobs[0])
+    card = _about(recipe)
     card = {**card, **about, "training": {**card["training"], **about.get("training", {})}}
     sources = [_source(recipe, job) for job in jobs]
     ensemble = _unopened(out, write_bundle(out, card, sources))
@@ -78,18 +80,18 @@ def pack_members(recipe: Recipe, jobs: Sequence[MemberJob], out: Path, about: Ma
     return write_bundle(out, card, sources, golden)
 
 
-def _about(recipe: Recipe, job: MemberJob) -> dict[str, Any]:
+def _about(recipe: Recipe) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "version": recipe.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "classes": list(recipe.classes),
         "background": recipe.background,
-        "origin": "simulated" if recipe.data.kind == "simulated" else "experimental",
+        "origin": recipe.data.origin if isinstance(recipe.data, PreparedData) else recipe.data.kind,
         "normalization": recipe.normalization.model_dump(),
         "pixel_size_nm": None if recipe.pixel_size_nm is None else list(recipe.pixel_size_nm),
         "threshold": 0.5,
-        "downsample": max(fresh_network(MemberJob(recipe, k, job.data, job.folder)).downsample for k in range(len(recipe.networks))),
+        "downsample": grain_px(recipe),
         "training": {"recipe": recipe.model_dump(mode="json"), "code": f"atomstream {version('atomstream')}", "parent": None},
         "license": recipe.license,
     }
@@ -129,8 +131,11 @@ def _compare(jobs: Sequence[MemberJob], ensemble: LoadedEnsemble, tensor: NDArra
         network = fresh_network(MemberJob(job.recipe, job.member, job.data, job.folder, job.folder / "weights.pt")).eval()
         with torch.no_grad():
             worst = float(np.abs(probabilities(network(torch.from_numpy(tensor)))[0].numpy() - got).max())
+        if not np.isfinite(worst):
+            rate = job.recipe.training.rate
+            raise TrainingFailed(f"member m{job.member:02d} answers with values that are not finite; a smaller training.rate than {rate:g} may help")
         allowed = _EXPORT_TOLERANCE[job.recipe.half]
-        if not worst <= allowed:
+        if worst > allowed:
             raise ExportDiffers(f"member m{job.member:02d} as ONNX differs from its network by {worst:.2g}, at most {allowed:g} is allowed")
 
 

@@ -13,7 +13,7 @@ from ..bundle import Normalization
 from ..errors import InputError, wrong_keys
 from ._settings import TrainingSettings
 from .augment import AtomAIAugmentation, Augmentation
-from .data import DataSettings
+from .data import DataSettings, SimulatedData, check_classes
 from .networks import NetworkSettings
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -26,6 +26,7 @@ class Recipe(BaseModel):
     """How an ensemble is made.
 
     name, version : of the bundle
+    license : of the weights; empty where nobody said
     classes : atom classes in channel order; with more than one a background channel follows
     pixel_size_nm : range of pixel sizes that the members will know, null where the images have none
     data : where training images come from
@@ -38,8 +39,8 @@ class Recipe(BaseModel):
 
     name: _Name
     version: _Name = "1"
-    license: str = "MIT"
-    classes: tuple[str, ...] = Field(min_length=1)
+    license: str = ""
+    classes: tuple[str, ...] = Field(min_length=1, max_length=64)
     pixel_size_nm: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     normalization: Normalization = Normalization(name="robust")
     data: DataSettings
@@ -64,12 +65,23 @@ class Recipe(BaseModel):
         return self.networks[member % len(self.networks)]
 
     @model_validator(mode="after")
+    def _can_become_a_bundle(self) -> Recipe:
+        if self.pixel_size_nm is not None and not self.pixel_size_nm[0] <= self.pixel_size_nm[1] < float("inf"):
+            raise ValueError(f"pixel_size_nm = {list(self.pixel_size_nm)} is not a range from low to high")
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ValueError(f"class {', '.join(map(repr, twice))} is named more than once")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         weights = self.training.class_weights
         if weights is not None and len(weights) != self.channels:
             raise ValueError(f"training.class_weights has {len(weights)} values, the network has {self.channels} channels")
         if self.training.strategy != "scratch" and len(self.networks) > 1:
             raise ValueError(f"strategy {self.training.strategy!r} starts all members from one network, {len(self.networks)} architectures are given")
+        if isinstance(self.data, SimulatedData):
+            check_classes(self.data, len(self.classes))
         return self
 
 
@@ -88,7 +100,14 @@ def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
         raise InputError(f"recipe {path} can't be read: {error}") from error
     for change in changes:
         _apply(tree, change)
-    return parse_recipe(tree, str(path))
+    _find_structures(tree, path.parent)
+    try:
+        return parse_recipe(tree, str(path))
+    except InputError as error:
+        blamed = [change for change in changes if f" {change.partition('=')[0].strip()}: " in str(error)]
+        if not blamed:
+            raise
+        raise InputError(f"{error} (from --set {', '.join(blamed)})") from error
 
 
 def parse_recipe(tree: dict[str, Any], where: str) -> Recipe:
@@ -114,6 +133,15 @@ def _find(name_or_path: str) -> Path:
         return Path(name_or_path)
     names = ", ".join(sorted(path.stem for path in RECIPES.glob("*.toml")))
     raise InputError(f"{name_or_path!r} is neither a recipe ({names}) nor a file")
+
+
+def _find_structures(tree: dict[str, Any], folder: Path) -> None:
+    """Files of structures are named as seen from the recipe's folder, or else from where one is."""
+    data = tree.get("data")
+    scenes = data.get("scenes") if isinstance(data, dict) else None
+    for scene in scenes if isinstance(scenes, list) else ():
+        if isinstance(scene, dict) and isinstance(scene.get("structures"), str) and (folder / scene["structures"]).is_file():
+            scene["structures"] = str(folder / scene["structures"])
 
 
 def _apply(tree: dict[str, Any], change: str) -> None:

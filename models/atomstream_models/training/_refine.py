@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import finish
+from ..analysis import FrameRefused, finish, prepare
 from ..bundle import Bundle, Card, open_bundle
-from ..classify import Classification, classify
-from ..cleaning import Cleaning
 from ..errors import InputError
-from ..labelling import Labels, label
+from ..labelling import Labels
 from ..runtime import LoadedEnsemble, load_ensemble, look
 from ._files import write_tensors
-from ._member import MemberJob, open_feed
+from ._member import BASELINE, MemberJob, grain_px, member_seed, open_feed
 from ._recipe import Recipe
+from ._relabel import Relabelled, relabel
 from ._run import Run, provide, train_ensemble
 from ._warm import calibrate, network_of
 from .data import ExperimentalData, Region, crops
@@ -30,6 +29,8 @@ from .networks import NetworkSettings
 RISE = 0.01
 """Iterations end when the detection rate rises by less than this share."""
 _CALIBRATION_BATCHES = 4
+_ENOUGH_TO_HOLD_OUT = 3
+"""Frames of which one can be spared for validation."""
 
 
 @dataclass(frozen=True)
@@ -88,57 +89,54 @@ def refine(
     if not isinstance(data, ExperimentalData):
         raise InputError(f"recipe {recipe.name!r} learns from {data.kind} images; a refinement needs data of kind 'experimental'")
     chosen = _chosen_frames(frames, use)
+    held_out = len(chosen) // 2 if data.hold_out and len(chosen) >= _ENOUGH_TO_HOLD_OUT else None
     _check_members(parent, members)
     done: list[Iteration] = []
     for number in range(1, iterations + 1):
         run = Run(out / str(number))
         with _loaded(parent) as ensemble:
+            _check_frames(ensemble, frames, chosen, pixel_nm)
             before = done[-1].detected[1] if done else detection_rate(ensemble, frames, pixel_nm, members)
-            labels = _label(ensemble, [frames[k] for k in chosen], pixel_nm, members, recipe, data)
+            relabelled = relabel(ensemble, [frames[k] for k in chosen], pixel_nm, members, recipe, data)
         made = crops(
             [frames[k] for k in chosen],
-            labels.positions,
-            labels.kinds,
+            relabelled.labels.positions,
+            relabelled.labels.kinds,
             classes=len(recipe.classes),
             side_px=data.crop_px,
             count=data.crops,
             seed=recipe.training.seed,
             pixel_nm=pixel_nm,
             regions=regions,
+            radius_px=relabelled.radius_px,
+            grain_px=grain_px(recipe),
+            validation=data.validation,
+            held_out=held_out,
+            numbers=chosen,
         )
         provide(recipe, run, made)
         weights = _baseline(parent, members, recipe, run) if recipe.training.strategy == "baseline" else None
-        about = {"training": _story(parent, members, recipe, chosen, regions, labels, number)}
+        counts = _counts(relabelled.labels, regions)
+        about = {"training": {"atoms": counts} | _story(parent, members, relabelled, number) | _places(chosen, held_out, regions)}
         card = train_ensemble(recipe, run, executor, data=made, weights=weights, about=about, done=begin(run, number))
         parent, members = open_bundle(run.bundle), None
         with _loaded(parent) as ensemble:
             after = detection_rate(ensemble, frames, pixel_nm, None)
-        done.append(Iteration(card, run, labels.counts, (before, after)))
+        done.append(Iteration(card, run, counts, (before, after)))
         if after < before * (1 + RISE):
             break
     return done
 
 
 def detection_rate(ensemble: LoadedEnsemble, frames: Sequence[NDArray[Any]], pixel_nm: float | None, members: Sequence[str] | None) -> float:
-    """Atoms a frame that at least half of the members see themselves."""
+    """Atoms a frame that at least half of the members see themselves; frames that can't be processed don't count."""
     found = []
-    for inferred in look(ensemble, frames, pixel_nm, members):
-        atoms = finish(inferred, ensemble.card).atoms
-        found.append(int((atoms[:, 5] >= len(inferred.members_used) / 2).sum()))
+    for frame in frames:
+        with suppress(FrameRefused):
+            for inferred in look(ensemble, [frame], pixel_nm, members):
+                atoms = finish(inferred, ensemble.card).atoms
+                found.append(int((atoms[:, 5] >= len(inferred.members_used) / 2).sum()))
     return float(np.mean(found))
-
-
-def _label(
-    ensemble: LoadedEnsemble, frames: Sequence[NDArray[Any]], pixel_nm: float | None, members: Sequence[str] | None, recipe: Recipe, data: ExperimentalData
-) -> Labels:
-    cleaning = Cleaning(
-        window_px=data.window_px or None, components=data.components, most_std=data.most_std, std_quantile=data.std_quantile, least_votes=data.least_votes
-    )
-    if len(recipe.classes) in (1, len(ensemble.card.classes)):
-        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning)
-        return labels if len(recipe.classes) > 1 else replace(labels, kinds=tuple(np.minimum(which, 0) for which in labels.kinds))
-    how = Classification(data.classes_by, len(recipe.classes), data.class_thresholds, seed=recipe.training.seed)
-    return label(ensemble, frames, pixel_nm, members, cleaning=cleaning, classify=lambda frames, atoms: classify(frames, atoms, how).labels)
 
 
 def _baseline(parent: Bundle, members: Sequence[str] | None, recipe: Recipe, run: Run) -> Path:
@@ -154,24 +152,45 @@ def _baseline(parent: Bundle, members: Sequence[str] | None, recipe: Recipe, run
             raise InputError(f"member {first} is a {entry.architecture or 'network of unknown architecture'}: it can't be trained on") from error
         if known != settings:
             raise InputError(f"member {first} is a {known}, the recipe trains a {settings}: set networks to the former, or train from scratch")
-        network = network_of(parent.member_path(first), settings, recipe.channels)
+        network = network_of(parent.member_path(first), settings, recipe.channels, seed=member_seed(recipe, BASELINE))
         calibrate(network, open_feed(MemberJob(recipe, 0, run.data, run.folder)), _CALIBRATION_BATCHES)
         write_tensors(path, network.state_dict())
     return path
 
 
-def _story(
-    parent: Bundle, members: Sequence[str] | None, recipe: Recipe, chosen: Sequence[int], regions: Sequence[Region], labels: Labels, number: int
-) -> dict[str, Any]:
+def _story(parent: Bundle, members: Sequence[str] | None, relabelled: Relabelled, number: int) -> dict[str, Any]:
     """What the card tells of where the labels came from."""
-    card = parent.card
+    card, labels = parent.card, relabelled.labels
     return {
         "parent": {"name": card.name, "version": card.version, "sha256": parent.sha256, "members": list(members or card.member_ids)},
         "iteration": number,
-        "frames": list(chosen),
-        "regions": [list(region) for region in regions],
-        "atoms": labels.counts,
+        "classes": relabelled.classes,
+        "radius_px": round(relabelled.radius_px, 3),
         "notes": list(labels.notes),
+    }
+
+
+def _counts(labels: Labels, regions: Sequence[Region]) -> dict[str, int]:
+    """Atoms found, left out for which reason, kept; and, where only parts of the frames are learned from, how many of those lie there."""
+    if not regions:
+        return labels.counts
+    places = [atoms[which >= 0] for atoms, which in zip(labels.atoms, labels.kinds, strict=True)]
+    inside = sum(int(np.logical_or.reduce([_inside(one, region) for region in regions]).sum()) for one in places)
+    return {**labels.counts, "kept in the regions": inside}
+
+
+def _inside(atoms: NDArray[np.float32], region: Region) -> NDArray[np.bool_]:
+    y0, y1, x0, x1 = region
+    within: NDArray[np.bool_] = (atoms[:, 0] >= y0) & (atoms[:, 0] < y1) & (atoms[:, 1] >= x0) & (atoms[:, 1] < x1)
+    return within
+
+
+def _places(chosen: Sequence[int], held_out: int | None, regions: Sequence[Region]) -> dict[str, Any]:
+    """What the card tells of which frames and parts of them were learned from."""
+    return {
+        "frames": list(chosen),
+        "validation_frame": None if held_out is None else chosen[held_out],
+        "regions": [list(region) for region in regions],
     }
 
 
@@ -183,6 +202,16 @@ def _chosen_frames(frames: Sequence[NDArray[Any]], use: Sequence[int] | None) ->
     if missing or not chosen:
         raise InputError(f"frame {missing[0]} is asked for, there are {len(frames)} frames, 0 to {len(frames) - 1}" if missing else "no frame is chosen")
     return chosen
+
+
+def _check_frames(ensemble: LoadedEnsemble, frames: Sequence[NDArray[Any]], chosen: Sequence[int], pixel_nm: float | None) -> None:
+    """See that the ensemble can look at the chosen frames before it looks at any."""
+    size = None if pixel_nm is None else (pixel_nm, pixel_nm)
+    for k in chosen:
+        try:
+            prepare(frames[k], size, ensemble.card)
+        except FrameRefused as error:
+            raise FrameRefused(error.code, f"frame {k}: {error}") from error
 
 
 def _check_members(parent: Bundle, members: Sequence[str] | None) -> None:

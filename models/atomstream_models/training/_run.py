@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..bundle import Card
+from ..bundle import Card, open_bundle
 from ..errors import InputError
+from ._claim import claim, claimed, file_hash, images_hash
 from ._errors import TrainingFailed
-from ._files import disk_full_said, write_whole
-from ._member import BASELINE, MemberJob, draw_member
+from ._files import disk_full_said
+from ._member import BASELINE, MemberJob, draw_member, grain_px
 from ._pack import pack_members
 from ._recipe import Recipe
+from .augment import Augmentation
 from .data import SimulatedData, TrainingSet, simulate
 from .executors import Executor
+
+_SOURCES = {"prepared": "prepared images", "experimental": "frames that an ensemble labels, as `atomstream refine` does"}
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class Run:
     folder: Path
 
     @property
-    def recipe(self) -> Path:
-        return self.folder / "recipe.json"
+    def claim(self) -> Path:
+        """What the folder holds: recipe, hash of the images, and more."""
+        return self.folder / "run.json"
 
     @property
     def data(self) -> Path:
@@ -55,7 +59,7 @@ def train_ensemble(
 ) -> Card:
     """Train all members of a recipe and pack them; answers the card of the bundle in `run.bundle`.
 
-    A run that was cut off goes on where it was when called again in the same way.
+    A run that was cut off goes on where it was when called again in the same way; one that is finished is left as it is.
 
     data : the training set, needed where the recipe does not simulate one
     weights : file of weights that members start from, in place of a baseline network trained first
@@ -65,15 +69,20 @@ def train_ensemble(
     Raises
     ------
     InputError
-        where the folder holds a run of another recipe, or data are missing.
+        where the folder holds another run (of another recipe, on other images ...), or data are missing or don't fit.
     TrainingFailed
         where a member can't be trained; what is done stays.
     """
     provide(recipe, run, data)
+    claim(run.claim, weights=None if weights is None else file_hash(weights), about=about or {})
+    if run.bundle.exists():
+        return open_bundle(run.bundle).card
     strategy = recipe.training.strategy
+    if strategy == "swag" and weights is not None:
+        raise InputError("strategy 'swag' draws members around a network that it trains itself; it can't start from given weights")
     if strategy != "scratch" and weights is None:
-        steps = recipe.training.model_copy(update={"steps": recipe.training.baseline_steps})
-        baseline = MemberJob(recipe.model_copy(update={"training": steps}), BASELINE, run.data, run.member(BASELINE))
+        alone = recipe.model_copy(update={"training": recipe.training.baseline})
+        baseline = MemberJob(alone, BASELINE, run.data, run.member(BASELINE))
         for member in executor.train([baseline]):
             done(member)
         weights = run.member(BASELINE) / "weights.pt"
@@ -81,35 +90,23 @@ def train_ensemble(
     if strategy == "swag":
         spread = run.member(BASELINE) / "spread.pt"
         if not spread.exists():
-            raise TrainingFailed("strategy 'swag' draws members around a network that it trains itself; it can't start from given weights")
+            raise TrainingFailed(f"{spread.parent} holds a network without spread.pt; delete that folder to train it again")
         for job in jobs:
             done(draw_member(job, spread))
     else:
         for member in executor.train(jobs):
             done(member)
-    if run.bundle.exists():
-        shutil.rmtree(run.bundle)
+    part = run.folder / "bundle.part"
+    if part.exists():
+        shutil.rmtree(part)
     with disk_full_said(run.bundle):
-        return pack_members(recipe, jobs, run.bundle, about or {})
+        card = pack_members(recipe, jobs, part, _with_images(about or {}, claimed(run.claim, "images")))
+        part.rename(run.bundle)
+    return card
 
 
-def _claim(recipe: Recipe, run: Run) -> None:
-    """Make the folder this recipe's, or see that it is so already."""
-    wanted = recipe.model_dump(mode="json")
-    if run.recipe.exists():
-        found = json.loads(run.recipe.read_text(encoding="utf-8"))
-        if found != wanted:
-            raise InputError(f"{run.folder} holds a run of another recipe ({', '.join(_differences(found, wanted))} differ); choose another folder")
-        return
-    run.folder.mkdir(parents=True, exist_ok=True)
-    write_whole(run.recipe, lambda path: path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8"))
-
-
-def _differences(one: Any, other: Any, where: str = "") -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = sorted({*one, *other})
-        return [found for key in keys for found in _differences(one.get(key), other.get(key), f"{where}.{key}" if where else str(key))]
-    return [] if one == other else [where]
+def _with_images(about: dict[str, Any], images: str) -> dict[str, Any]:
+    return {**about, "training": {**about.get("training", {}), "images_sha256": images}}
 
 
 def provide(recipe: Recipe, run: Run, data: TrainingSet | None) -> None:
@@ -120,18 +117,19 @@ def provide(recipe: Recipe, run: Run, data: TrainingSet | None) -> None:
     Raises
     ------
     InputError
-        where the folder holds a run of another recipe, or data are missing or don't fit.
+        where the folder holds a run of another recipe or on other images, or data are missing or don't fit.
     """
-    _claim(recipe, run)
+    if data is None and not isinstance(recipe.data, SimulatedData):
+        raise InputError(f"recipe {recipe.name!r} learns from {_SOURCES[recipe.data.kind]}; none were given")
+    claim(run.claim, recipe=recipe.model_dump(mode="json"))
+    if data is not None:
+        claim(run.claim, images=images_hash(data))
     if run.data.exists():
         return
-    if isinstance(recipe.data, SimulatedData):
-        made = simulate(recipe.data, len(recipe.classes), recipe.training.seed)
-    elif data is None:
-        raise InputError(f"recipe {recipe.name!r} learns from prepared images; none were given")
-    else:
-        made = data
+    made = simulate(recipe.data, len(recipe.classes), recipe.training.seed) if isinstance(recipe.data, SimulatedData) else data
+    assert made is not None
     _check(recipe, made)
+    claim(run.claim, images=images_hash(made))
     part = run.folder / "data.part"
     if part.exists():
         shutil.rmtree(part)
@@ -144,4 +142,12 @@ def _check(recipe: Recipe, data: TrainingSet) -> None:
     if data.classes != len(recipe.classes):
         raise InputError(f"the training images have {data.classes} classes, the recipe names {len(recipe.classes)}: {', '.join(recipe.classes)}")
     if not isinstance(recipe.data, SimulatedData) and len(data) <= recipe.data.validation:
-        raise InputError(f"{len(data)} training images are too few to hold {recipe.data.validation} of them out for validation")
+        raise InputError(f"{len(data)} training images are too few to hold {recipe.data.validation} of them out for validation (data.validation)")
+    missing = [name for name, there in zip(recipe.classes, data.atoms_of_classes(), strict=True) if not there]
+    if missing and recipe.data.kind != "experimental":
+        raise InputError(f"no training image has an atom of class {', '.join(map(repr, missing))}; a network could not learn it")
+    patch_px = recipe.augmentation.geometry.patch_px if isinstance(recipe.augmentation, Augmentation) else None
+    shape = (patch_px, patch_px) if patch_px else data.images.shape[1:]
+    grain = grain_px(recipe)
+    if any(side % grain for side in shape):
+        raise InputError(f"training images of {shape[0]}x{shape[1]} pixels: the recipe's networks need rows and columns that are multiples of {grain}")

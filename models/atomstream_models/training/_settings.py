@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,7 +21,7 @@ class TrainingSettings(BaseModel):
     steps, batch : gradient steps at most, and images per step
     rate, weight_decay : AdamW's settings
     schedule : `one-cycle` warms up and dies away before the averaging, `constant` does neither (the paper)
-    loss, class_weights : see `losses`; weights of the channels, background last
+    loss, class_weights : see `losses`; weights of the channels, background last; a channel of weight 0 is not learned
     softness : width of a disc's edge in the target, relative to its radius
     swa_share : last share of the steps whose weights are averaged, at constant rate `swa_rate`; 0 for none (Izmailov 2018)
     swa_every : steps between the weights that are averaged
@@ -34,7 +34,7 @@ class TrainingSettings(BaseModel):
     seed : everything random derives from it
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     members: int = Field(default=8, ge=1, le=256)
     strategy: Strategy = "scratch"
@@ -44,7 +44,7 @@ class TrainingSettings(BaseModel):
     weight_decay: float = Field(default=1e-3, ge=0)
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     loss: LossName = "cross-entropy"
-    class_weights: tuple[float, ...] | None = None
+    class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     softness: float = Field(default=0.12, gt=0, le=2)
     swa_share: float = Field(default=0.25, ge=0, lt=1)
     swa_rate: float = Field(default=5e-4, gt=0)
@@ -59,9 +59,25 @@ class TrainingSettings(BaseModel):
 
     @model_validator(mode="after")
     def _averages_something(self) -> TrainingSettings:
-        if self.strategy == "swag" and self.swa_steps < 2 * self.swa_every:
-            raise ValueError(f"strategy 'swag' needs at least two snapshots to average, {self.swa_steps} steps with one every {self.swa_every} give fewer")
+        # The members of `swag` take no steps of their own: what is averaged is the network they are drawn around.
+        averaging = self.baseline.swa_steps
+        if self.strategy == "swag" and averaging < 2 * self.swa_every:
+            raise ValueError(
+                f"strategy 'swag' needs at least two snapshots to average: of baseline_steps = {self.baseline_steps} the last {averaging},"
+                f" with one every {self.swa_every}, give fewer"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> TrainingSettings:
+        if self.class_weights is not None and not any(self.class_weights):
+            raise ValueError("class_weights are all 0, nothing would be learned")
+        return self
+
+    @property
+    def baseline(self) -> TrainingSettings:
+        """How the network is trained that `baseline` and `swag` start from."""
+        return self.model_copy(update={"steps": self.baseline_steps})
 
     @property
     def swa_steps(self) -> int:

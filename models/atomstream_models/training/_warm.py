@@ -16,19 +16,23 @@ from .networks import Network, NetworkSettings, build_network
 _EXAMPLE_PX = 64
 
 
-def network_of(member: Path, settings: NetworkSettings, channels: int) -> Network:
+def network_of(member: Path, settings: NetworkSettings, channels: int, seed: int = 0) -> Network:
     """A network that answers, in evaluation mode, as an exported member does, with norms that can be trained again.
 
     An export has folded each norm into the convolution before it; here the convolution takes the folded weights and the norm
     passes them on unchanged, until `calibrate` gives it statistics. Where the number of channels differs the last layer
-    starts afresh, from torch's global generator.
+    starts afresh.
+
+    seed : of that layer's weights
 
     Raises
     ------
     InputError
         where the member has another architecture.
     """
-    network = build_network(settings, channels).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(settings, channels).eval()
     model = onnx.load(str(member))
     values = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]

@@ -46,7 +46,7 @@ def loss_function(name: LossName, class_weights: tuple[float, ...] | None = None
         return losses.mean() if known is None else (losses * known).sum() / known.sum().clamp(min=1)
 
     def of_areas(logits: Tensor, wanted: Tensor, known: Tensor | None = None) -> Tensor:
-        chances = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
+        chances = probabilities(logits)
         if known is not None:
             chances, wanted = chances * known, wanted * known
         return overlapping[name]((chances * wanted).sum((0, 2, 3)), (chances + wanted).sum((0, 2, 3)))
@@ -54,6 +54,11 @@ def loss_function(name: LossName, class_weights: tuple[float, ...] | None = None
     if name not in pixelwise and name not in overlapping:
         raise KeyError(name)
     return of_pixels if name in pixelwise else of_areas
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Class probabilities of logits [N,C,H,W]: a sigmoid for one channel, a softmax over the channels for more."""
+    return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
 
 
 def iou(logits: Tensor, wanted: Tensor, known: Tensor | None = None) -> Tensor:
@@ -80,7 +85,7 @@ def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _focal(logits: Tensor, wanted: Tensor) -> Tensor:
-    chances = torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
+    chances = probabilities(logits)
     return (wanted - chances).abs() ** _FOCUS * _cross_entropy(logits, wanted)
 
 

@@ -17,6 +17,7 @@ from atomstream_models.report import Table, card_tables
 from atomstream_models.runtime import accept, load_ensemble
 
 from ._commands import Commands
+from ._outputs import whole
 from ._tables import print_table
 
 _SUFFIX = ".atomstream"
@@ -79,12 +80,8 @@ def _pack(given: argparse.Namespace) -> int:
         raise InputError(f"{given.out} lies in the folder that is to be packed")
     card = open_bundle(given.folder).card
     _refuse_strangers(given.folder, {"card.json", *(entry.file for entry in card.files)})
-    unfinished = given.out.with_name(f".{given.out.name}.unfinished")
-    try:
+    with whole(given.out) as unfinished:
         pack(given.folder, unfinished)
-        unfinished.replace(given.out)
-    finally:
-        unfinished.unlink(missing_ok=True)
     print(f"{given.out}: {card.name} {card.version}, {len(card.members)} members, {given.out.stat().st_size / 1e6:.1f} MB")
     return 0
 

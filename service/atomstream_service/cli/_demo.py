@@ -7,6 +7,7 @@ from types import FrameType
 
 from ..demo import BUNDLES, run_demo
 from ._commands import Commands
+from ._outputs import OVERWRITING, check_output
 
 
 def add(commands: Commands) -> None:
@@ -15,6 +16,7 @@ def add(commands: Commands) -> None:
         help="show the whole system at work",
         description="Start a service, stream a simulated microscope's drifting movie through it, take a member out and put it back on the way, "
         "and score the atoms against the truth.",
+        epilog=OVERWRITING,
     )
     parser.add_argument("--material", choices=tuple(BUNDLES), default="graphene", help="what lies under the microscope (graphene)")
     parser.add_argument("--headless", action="store_true", help="no table, only the summary")
@@ -27,6 +29,9 @@ def add(commands: Commands) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
+    if given.json is not None:
+        check_output(given.json, ".json")
+    check_output(given.report, ".png")
     signal.signal(signal.SIGTERM, _end)
     run_demo(
         material=given.material,

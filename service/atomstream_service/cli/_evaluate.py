@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from atomstream_models.analysis import Answer, FrameRefused, Inferred, MemberFailed, finish, member_map, prepare
-from atomstream_models.baseline import log_atoms
+from atomstream_models.baseline import filled, log_atoms
 from atomstream_models.bundle import Card, find_bundle, open_bundle
 from atomstream_models.errors import InputError
 from atomstream_models.evaluation import Evaluation, Truth, evaluate, read_truth, summary
@@ -23,6 +24,8 @@ from atomstream_models.report import Judged, Section, Study, baseline_of, card_s
 from atomstream_models.runtime import LoadedEnsemble, load_ensemble, look
 
 from ._commands import Commands
+from ._outputs import OVERWRITING, check_apart, check_output, naming, whole
+from ._pixel_size import check_size, note_unknown
 from ._tables import print_table
 
 _SHOWN = 3
@@ -34,6 +37,7 @@ def add(commands: Commands) -> None:
         "evaluate",
         help="judge an ensemble on frames",
         description="Find the atoms in the frames of a .npy, .npz or TIFF file, judge them (against a truth where there is one), and write a report.",
+        epilog=OVERWRITING,
     )
     parser.add_argument("file", type=Path, metavar="FRAMES")
     parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH", help="the ensemble (graphene)")
@@ -62,11 +66,14 @@ def _run(given: argparse.Namespace) -> int:
     _check(given)
     images, pixel_nm = read_movie(given.file)
     pixel_nm = given.pixel_size_nm or pixel_nm
-    wanted = frame_numbers(given.frames, len(images), "--frames") if given.frames else list(range(len(images)))
-    shown = frame_numbers(given.show, len(images), "--show") if given.show else None
+    wanted = list(range(len(images))) if given.frames is None else frame_numbers(given.frames, len(images), "--frames")
+    shown = None if given.show is None else frame_numbers(given.show, len(images), "--show")
+    if beside := sorted(set(shown or ()) - set(wanted)):
+        raise InputError(f"--show: frame {', '.join(map(str, beside))} is not among those judged, --frames {given.frames}")
     with TemporaryDirectory(prefix="atomstream-") as state:
         names = [name for name in (given.before, given.bundle) if name is not None]
         ensembles = [load_ensemble(open_bundle(find_bundle(name, Path(state))), given.device) for name in names]
+        note_unknown(given.file, pixel_nm, ensembles[-1].card)
         try:
             study, cards = _study(given, images, pixel_nm, wanted, shown, ensembles)
         finally:
@@ -78,15 +85,16 @@ def _run(given: argparse.Namespace) -> int:
 
 def _check(given: argparse.Namespace) -> None:
     """Whatever can be known to be wrong before the long work."""
-    for name in ("pixel_size_nm", "match_px"):
-        value = getattr(given, name)
-        if value is not None and not 0 < value < np.inf:
-            raise InputError(f"--{name.replace('_', '-')} {value:g} is not above 0")
+    check_size(given.pixel_size_nm, "--pixel-size-nm")
+    check_size(given.match_px, "--match-px")
     if given.out is not None:
         require_packages()
-    for file in (given.out, None if given.json in (None, "-") else Path(given.json)):
-        if file is not None and not file.parent.is_dir():
-            raise InputError(f"there is no folder {file.parent} to write {file.name} into")
+    inputs = [Path(one) for one in (given.file, given.truth, given.bundle, given.before) if one is not None]
+    outputs = [(given.out, ".html"), (None if given.json in (None, "-") else Path(given.json), ".json")]
+    for file, suffix in outputs:
+        if file is not None:
+            check_output(file, suffix, inputs)
+    check_apart([file for file, _ in outputs if file is not None])
 
 
 def _study(
@@ -100,8 +108,8 @@ def _study(
     cards = [one.card for one in ensembles]
     members = [_members(given.members, cards[-1]) if card is cards[-1] else card.member_ids for card in cards]
     truths = _truths(given, images, cards[-1], pixel_nm, wanted)
-    left_out = _refused(images, wanted, pixel_nm, cards)
-    good = [k for k in wanted if k not in left_out]
+    missing, left_out = _accepted(images, wanted, pixel_nm, cards)
+    good = list(missing)
     if not good:
         raise InputError(f"no frame can be evaluated; frame {wanted[0]}: {left_out[wanted[0]]}")
     pictures = [k for k in shown or _first_middle_last(good) if k in good]
@@ -117,7 +125,7 @@ def _study(
             judged.append(Judged("", found, seen.answers, seen.members))
     before = replace(judged[0], name="before") if len(judged) > 1 else None
     after = replace(judged[-1], name="after" if before else "ensemble")
-    baseline = baseline_of({k: log_atoms(images[k]) for k in good}, truths or None)
+    baseline = baseline_of({k: _log_atoms(images[k], missing[k]) for k in good}, truths or None)
     study = Study(after, {k: images[k] for k in pictures}, before, truths or None, baseline, _chosen(cards[-1]), pixel_nm, left_out)
     return study, cards
 
@@ -149,17 +157,28 @@ def _truths(given: argparse.Namespace, images: NDArray[Any], card: Card, pixel_n
     return truths
 
 
-def _refused(images: NDArray[Any], wanted: Sequence[int], pixel_nm: float | None, cards: Sequence[Card]) -> dict[int, str]:
-    """Frames that an ensemble can't be given, and why."""
+def _accepted(
+    images: NDArray[Any], wanted: Sequence[int], pixel_nm: float | None, cards: Sequence[Card]
+) -> tuple[dict[int, NDArray[np.bool_]], dict[int, str]]:
+    """Frames that every ensemble can be given, with which of their rows hold no data; and the other frames, with why not."""
     size = None if pixel_nm is None else (pixel_nm, pixel_nm)
+    missing: dict[int, NDArray[np.bool_]] = {}
     refused: dict[int, str] = {}
     for k in wanted:
         try:
-            for card in cards:
-                prepare(images[k], size, card)
+            prepared = [prepare(images[k], size, card) for card in cards]
         except FrameRefused as error:
             refused[k] = str(error)
-    return refused
+        else:
+            missing[k] = prepared[-1].missing
+    return missing, refused
+
+
+def _log_atoms(image: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What the classical finder finds on rows that hold data."""
+    atoms = log_atoms(filled(image))
+    row = np.clip(np.rint(atoms[:, 0]), 0, len(missing) - 1).astype(np.int64)
+    return atoms[~missing[row]]
 
 
 def _looked(
@@ -191,15 +210,20 @@ def _write(given: argparse.Namespace, study: Study, cards: Sequence[Card]) -> No
     for table in summary_section(study).tables:
         print_table(table, console)
         console.print()
+    if study.truths:
+        scored = sum(one.overall is not None for one in study.ensemble.evaluation.frames)
+        console.print(f"matched within {_match_px(study.truths):.3g} px, on {scored} of {counted(len(study.ensemble.evaluation.frames), 'frame')}")
     if given.json is not None:
         text = json.dumps(_figures(study), indent=2, allow_nan=False)
         if given.json == "-":
             print(text)
         else:
-            Path(given.json).write_text(text + "\n", encoding="utf-8")
+            with whole(Path(given.json)) as file:
+                file.write_text(text + "\n", encoding="utf-8")
             console.print(f"wrote {given.json}", markup=False)
     if given.out is not None:
-        write_report(given.out, f"{cards[-1].name} {cards[-1].version} on {given.file.name}", _sections(study, cards), subtitle=_subtitle(study))
+        with naming(given.out):
+            write_report(given.out, f"{cards[-1].name} {cards[-1].version} on {given.file.name}", _sections(study, cards), subtitle=_subtitle(study))
         console.print(f"wrote {given.out}", markup=False)
 
 
@@ -207,18 +231,19 @@ def _figures(study: Study) -> dict[str, Any]:
     return {
         "ensemble": summary(study.ensemble.evaluation),
         "before": None if study.before is None else summary(study.before.evaluation),
-        "log": None
-        if study.baseline is None or study.baseline.overall is None
-        else {"f1": study.baseline.overall.f1, "rmse_px": study.baseline.overall.rmse_px},
+        "log": _log_figures(study),
         "match_px": _match_px(study.truths),
         "left_out": [{"frame": frame, "why": why} for frame, why in study.left_out.items()],
     }
 
 
-def _log_figures(study: Study) -> dict[str, float] | None:
-    """How the classical finder did, where a truth is known."""
+def _log_figures(study: Study) -> dict[str, float | None] | None:
+    """How the classical finder did, where a truth is known; None for what is unknown."""
     scored = None if study.baseline is None else study.baseline.overall
-    return None if scored is None else {"f1": scored.f1, "precision": scored.precision, "recall": scored.recall, "rmse_px": scored.rmse_px}
+    if scored is None:
+        return None
+    figures = {"f1": scored.f1, "precision": scored.precision, "recall": scored.recall, "rmse_px": scored.rmse_px}
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def _match_px(truths: Mapping[int, Truth] | None) -> float | None:
@@ -242,4 +267,5 @@ def _origin(card: Card) -> str:
 def _subtitle(study: Study) -> str:
     one: Evaluation = study.ensemble.evaluation
     size = "pixel size unknown" if study.pixel_nm is None else f"{1000 * study.pixel_nm:.4g} pm a pixel"
-    return f"{counted(len(one.frames), 'frame')}, {size}; members {', '.join(one.members)}"
+    who = f"members {', '.join(one.members)}" if one.members else "all blank"
+    return f"{counted(len(one.frames), 'frame')}, {size}; {who}"

@@ -14,6 +14,7 @@ from atomstream_models.errors import InputError
 from atomstream_models.movies import read_movie
 
 from ._commands import Commands
+from ._pixel_size import check_size
 
 _ROOM_S = 60.0
 """A file can wait for a service that is behind; a scan could not."""
@@ -31,8 +32,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    if given.fps <= 0 or (given.pixel_size_nm is not None and given.pixel_size_nm <= 0):
-        raise InputError("--fps and --pixel-size-nm must be above 0")
+    check_size(given.fps, "--fps")
+    check_size(given.pixel_size_nm, "--pixel-size-nm")
     images, pixel_nm = read_movie(given.file)
     pixel_nm = given.pixel_size_nm or pixel_nm
     size = None if pixel_nm is None else (pixel_nm, pixel_nm)

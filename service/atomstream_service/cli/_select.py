@@ -13,16 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from atomstream_models.analysis import FrameRefused, MemberFailed, prepare
 from atomstream_models.bundle import Bundle, find_bundle, open_bundle, pack
 from atomstream_models.errors import InputError
 from atomstream_models.movies import frame_numbers, read_movie
+from atomstream_models.report import Cell, Table
 from atomstream_models.runtime import LoadedEnsemble, load_ensemble, look
 from atomstream_models.selection import WEIGHTS, MemberScores, choose, gallery, rank, score_members, subset_bundle
 
 from ._commands import Commands
+from ._outputs import OVERWRITING, check_apart, check_output, check_outside_bundles, naming, whole
+from ._pixel_size import check_size, note_unknown
+from ._tables import print_table
 
 _SCORED = 9
 """Frames that are scored unless they are named, evenly spread."""
@@ -30,6 +33,10 @@ _SHOWN = 4
 _POOR = 0.3
 """Members that find a lattice fairly stay below this even on frames of great noise."""
 _SUFFIX = ".atomstream"
+_HEADINGS = {"off_lattice": "off lattice", "disagreement": "differ", "detection": "detect"}
+"""Short enough for all of them to stand side by side in 80 columns."""
+_PACKED = (_SUFFIX, ".zip")
+"""What a bundle that is one file ends in; under any other name it is a folder."""
 
 
 def add(commands: Commands) -> None:
@@ -37,7 +44,7 @@ def add(commands: Commands) -> None:
         "select",
         help="choose the members of an ensemble that are free of artifacts",
         description="Score every member on frames without labels, show them side by side, and write a bundle of the chosen ones.",
-        epilog="Scores run from 0 (good) to 1 (bad). Without --members, --best or --interactive nothing is written but the figure.",
+        epilog="Scores run from 0 (good) to 1 (bad). Without --members, --best or --interactive nothing is written but --figure and --json. " + OVERWRITING,
     )
     parser.add_argument("file", type=Path, metavar="FRAMES", help="a .npy, .npz or TIFF file")
     parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH", help="the ensemble (graphene)")
@@ -48,10 +55,10 @@ def add(commands: Commands) -> None:
     choice.add_argument("--members", metavar="m00,m03", help="keep these")
     choice.add_argument("--best", type=int, metavar="N", help="keep the N with the least artifacts")
     choice.add_argument("--interactive", action="store_true", help="ask, after the scores have been shown")
-    parser.add_argument("--reason", default="", help="why, for the card")
+    parser.add_argument("--reason", metavar="WORDS", help="why, for the card")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="all members side by side")
     parser.add_argument("--json", metavar="FILE|-", help="scores and choice for programs")
-    parser.add_argument("--out", type=Path, metavar="DIR|FILE.atomstream", help="where the chosen subset goes (NAME-VERSION.atomstream)")
+    parser.add_argument("--out", type=Path, metavar="DIR|FILE.atomstream|FILE.zip", help="where the chosen subset goes (NAME-VERSION.atomstream)")
     parser.add_argument("--version", metavar="V", help="its version (the ensemble's, with -selected)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.set_defaults(run=_run)
@@ -67,15 +74,16 @@ class _Scored:
 
 
 def _run(given: argparse.Namespace) -> int:
+    _check(given)
     images, pixel_nm = read_movie(given.file)
     pixel_nm = given.pixel_size_nm or pixel_nm
     expected_px = _expected_px(given, pixel_nm)
-    wanted = frame_numbers(given.frames, len(images), "--frames") if given.frames else _spread(range(len(images)), _SCORED)
-    _check_targets(given)
+    wanted = _spread(range(len(images)), _SCORED) if given.frames is None else frame_numbers(given.frames, len(images), "--frames")
     with TemporaryDirectory(prefix="atomstream-") as state:
         bundle = open_bundle(find_bundle(given.bundle, Path(state)))
         named = None if given.members is None else _named(given.members, bundle)
         out = _target(given, bundle)
+        note_unknown(given.file, pixel_nm, bundle.card)
         ensemble = load_ensemble(bundle, given.device)
         try:
             scored = _score(ensemble, images, wanted, pixel_nm, expected_px)
@@ -94,11 +102,26 @@ def _run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _check(given: argparse.Namespace) -> None:
+    """What can be known to be wrong before the long work."""
+    check_size(given.pixel_size_nm, "--pixel-size-nm")
+    check_size(given.expected_neighbour_nm, "--expected-neighbour-nm")
+    if not _chooses(given):
+        for name in ("out", "reason", "version"):
+            if getattr(given, name) is not None:
+                raise InputError(f"--{name} is about the chosen members: choose them with --members, --best or --interactive")
+    outputs = [(given.figure, ".png"), (None if given.json in (None, "-") else Path(given.json), ".json")]
+    for file, suffix in outputs:
+        if file is not None:
+            check_output(file, suffix, [given.file, Path(given.bundle)])
+    check_apart([file for file in (given.out, *(file for file, _ in outputs)) if file is not None])
+
+
+def _chooses(given: argparse.Namespace) -> bool:
+    return given.members is not None or given.best is not None or bool(given.interactive)
+
+
 def _expected_px(given: argparse.Namespace, pixel_nm: float | None) -> float | None:
-    for name in ("pixel_size_nm", "expected_neighbour_nm"):
-        value = getattr(given, name)
-        if value is not None and not 0 < value < np.inf:
-            raise InputError(f"--{name.replace('_', '-')} {value:g} is not above 0")
     if given.expected_neighbour_nm is None:
         return None
     if pixel_nm is None:
@@ -106,20 +129,18 @@ def _expected_px(given: argparse.Namespace, pixel_nm: float | None) -> float | N
     return float(given.expected_neighbour_nm / pixel_nm)
 
 
-def _check_targets(given: argparse.Namespace) -> None:
-    """What can be known to be wrong before the long work."""
-    for file in (given.figure, None if given.json in (None, "-") else Path(given.json)):
-        if file is not None and not file.parent.is_dir():
-            raise InputError(f"there is no folder {file.parent} to write {file.name} into")
-
-
 def _target(given: argparse.Namespace, bundle: Bundle) -> Path:
     """Where the subset goes, if there is to be one."""
-    out = given.out or Path(f"{bundle.card.name}-{_version(given, bundle)}{_SUFFIX}")
-    taken = out.exists() and (out.suffix == _SUFFIX or not out.is_dir() or any(out.iterdir()))
-    if taken and (given.members or given.best is not None or given.interactive):
-        raise InputError(f"{out} is there already: give another --out or --version")
-    return Path(out)
+    out = Path(given.out or f"{bundle.card.name}-{_version(given, bundle)}{_SUFFIX}")
+    if _chooses(given):
+        if out.exists() and (_packed(out) or not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} is there already: give another --out or --version")
+        check_outside_bundles(out)
+    return out
+
+
+def _packed(out: Path) -> bool:
+    return out.suffix.lower() in _PACKED
 
 
 def _version(given: argparse.Namespace, bundle: Bundle) -> str:
@@ -162,17 +183,19 @@ def _taken(ensemble: LoadedEnsemble, image: NDArray[Any], number: int, pixel_nm:
 
 def _print(scored: _Scored, console: Console) -> None:
     frames = f"frame {scored.frames[0]}" if len(scored.frames) == 1 else f"{len(scored.frames)} frames"
-    table = Table(title=f"artifacts on {frames}, from 0 (good) to 1 (bad)", title_justify="left", box=None, pad_edge=False)
-    for name in ("", "member", "artifact", *WEIGHTS, "atoms"):
-        table.add_column(name.replace("_", " "), justify="left" if name in ("", "member") else "right", overflow="fold")
+    rows: list[list[Cell]] = []
     for one in rank(scored.scores):
-        numbers = [one.artifact, *one.parts.values()]
-        mark = "*" if one.member in scored.suggested else ""
-        table.add_row(mark, one.member, *("-" if np.isnan(number) else f"{number:.3f}" for number in numbers), f"{one.atoms:.0f}")
-    console.print(table)
+        mark = " *" if one.member in scored.suggested else ""
+        rows.append([f"{one.member}{mark}", *(_number(number, 3) for number in (one.artifact, *one.parts.values())), _number(one.atoms, 0)])
+    columns = ("member", "artifact", *(_HEADINGS.get(name, name) for name in WEIGHTS), "atoms")
+    print_table(Table(columns, rows, f"artifacts on {frames}, from 0 (good) to 1 (bad)"), console)
     if rank(scored.scores)[0].artifact > _POOR:
         console.print("Even the best member shows many artifacts: perhaps none is fit for these frames. Look at the figure.", style="yellow")
     console.print("* suggested: nearly as free of artifacts as the best. The choice is yours: --members, --best or --interactive.", highlight=False)
+
+
+def _number(value: float, digits: int) -> Cell:
+    return None if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _choice(given: argparse.Namespace, scored: _Scored, named: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -204,18 +227,22 @@ def _draw(file: Path, ensemble: LoadedEnsemble, images: NDArray[Any], pixel_nm: 
     numbers = [scored.frames[at] for at in places]
     shown = [images[k] for k in numbers]
     scores = [replace(one, by_frame=tuple(one.by_frame[at] for at in places)) for one in scored.scores]
-    file.write_bytes(gallery(shown, list(look(ensemble, shown, pixel_nm)), scores, chosen=chosen, names=[f"frame {k}" for k in numbers]))
+    answers = list(look(ensemble, shown, pixel_nm))
+    picture = gallery(shown, answers, scores, chosen=chosen, names=[f"frame {k}" for k in numbers], pixel_nm=pixel_nm)
+    with whole(file) as unfinished:
+        unfinished.write_bytes(picture)
 
 
 def _write(bundle: Bundle, chosen: Sequence[str], out: Path, given: argparse.Namespace, scored: _Scored) -> None:
     how = f"the {given.best} with the least artifacts" if given.best is not None else "chosen by hand"
     frames = f"{given.file.name}: {', '.join(map(str, scored.frames))}"
-    with TemporaryDirectory(prefix="atomstream-") as folder:
-        target = Path(folder) / "bundle" if out.suffix == _SUFFIX else out
+    with naming(out), TemporaryDirectory(prefix="atomstream-") as folder:
+        target = Path(folder) / "bundle" if _packed(out) else out
         subset_bundle(bundle, chosen, target, version=_version(given, bundle), reason=given.reason or how, scores=scored.scores, frames=frames)
         if target != out:
             out.parent.mkdir(parents=True, exist_ok=True)
-            pack(target, out)
+            with whole(out) as unfinished:
+                pack(target, unfinished)
 
 
 def _report(target: str | None, bundle: Bundle, scored: _Scored, chosen: Sequence[str] | None, out: Path) -> None:
@@ -233,7 +260,8 @@ def _report(target: str | None, bundle: Bundle, scored: _Scored, chosen: Sequenc
     if target == "-":
         sys.stdout.write(text)
     else:
-        Path(target).write_text(text)
+        with whole(Path(target)) as file:
+            file.write_text(text)
 
 
 def _numbers(numbers: dict[str, float]) -> dict[str, float | None]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ...bundle import Card, MemberSource
 from ...errors import InputError
 from ...runtime import LoadedEnsemble
-from .._export import export_member, probabilities
+from .._export import export_member
 from .._pack import ExportDiffers
+from ..losses import probabilities
 from ._about import About, Background, Origin, member_id, sources_of
 from ._bundle import golden_frames, make_bundle, refuse_taken
 from ._checkpoint import CheckpointMember, read_checkpoints

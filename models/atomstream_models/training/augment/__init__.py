@@ -2,7 +2,20 @@
 
 from ._augment import augment
 from ._normalize import normalize_batch
-from ._settings import AtomAIAugmentation, Augmentation, Geometry, Intensity, Range
+from ._settings import AtomAIAugmentation, Augmentation, Geometry, Intensity, PositiveRange, Range
 from ._warp import Batch, flip_and_turn, move, warp
 
-__all__ = ["AtomAIAugmentation", "Augmentation", "Batch", "Geometry", "Intensity", "Range", "augment", "flip_and_turn", "move", "normalize_batch", "warp"]
+__all__ = [
+    "AtomAIAugmentation",
+    "Augmentation",
+    "Batch",
+    "Geometry",
+    "Intensity",
+    "PositiveRange",
+    "Range",
+    "augment",
+    "flip_and_turn",
+    "move",
+    "normalize_batch",
+    "warp",
+]

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+_Bounds = TypeVar("_Bounds", bound=tuple[float, float])
 
-def _ordered(values: tuple[float, float]) -> tuple[float, float]:
+
+def _ordered(values: _Bounds) -> _Bounds:
     if values[0] > values[1]:
         raise ValueError(f"{list(values)} is not a range from low to high")
     return values
 
 
+def _positive(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] <= 0:
+        raise ValueError(f"{list(values)} is not a range above 0")
+    return values
+
+
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 """Lowest and highest value, each image draws its own."""
+PositiveRange = Annotated[Range, AfterValidator(_positive)]
+"""A range above 0, for what is drawn log-uniformly or divided by."""
+WholeRange = Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], AfterValidator(_ordered)]
+"""A range of whole numbers."""
 Chance = Annotated[float, Field(ge=0, le=1)]
 """Share of the images to which this is done."""
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Geometry(_Settings):
@@ -37,7 +49,7 @@ class Geometry(_Settings):
     patch_px: int | None = Field(default=None, ge=16)
     flips: bool = True
     turns: bool = True
-    zoom: Range = (1.0, 1.0)
+    zoom: PositiveRange = (1.0, 1.0)
     shear: float = Field(default=0.0, ge=0, le=0.2)
     line_jitter_px: Range = (0.0, 0.0)
     line_jitter_chance: Chance = 1.0
@@ -62,18 +74,18 @@ class Intensity(_Settings):
 
     blur_px: Range = (0.0, 0.0)
     blur_chance: Chance = 1.0
-    contrast: Range = (1.0, 1.0)
+    contrast: PositiveRange = (1.0, 1.0)
     contrast_chance: Chance = 1.0
     background: Range = (0.0, 0.0)
     background_chance: Chance = 1.0
-    counts: Range = (1.0, 100.0)
+    counts: PositiveRange = (1.0, 100.0)
     counts_chance: Chance = 0.0
     noise: Range = (0.0, 0.0)
     shot: Range = (0.0, 0.0)
     smear_chance: Chance = 0.0
     salt_and_pepper: Range = (0.0, 0.0)
     salt_and_pepper_chance: Chance = 0.0
-    gamma: Range = (0.7, 1.4)
+    gamma: PositiveRange = (0.7, 1.4)
     gamma_chance: Chance = 0.0
     floor_chance: Chance = 0.0
 
@@ -104,12 +116,12 @@ class AtomAIAugmentation(_Settings):
     """
 
     kind: Literal["atomai"] = "atomai"
-    gauss_noise: bool | tuple[int, int] = False
-    jitter: bool | tuple[int, int] = False
-    poisson_noise: bool | tuple[int, int] = False
-    salt_and_pepper: bool | tuple[int, int] = False
-    blur: bool | tuple[int, int] = False
-    contrast: bool | tuple[int, int] = False
-    zoom: bool | int = False
+    gauss_noise: bool | WholeRange = False
+    jitter: bool | WholeRange = False
+    poisson_noise: bool | WholeRange = False
+    salt_and_pepper: bool | WholeRange = False
+    blur: bool | WholeRange = False
+    contrast: bool | WholeRange = False
+    zoom: bool | Annotated[int, Field(ge=1, le=16)] = False
     background: bool = False
     rotation: bool = False

@@ -6,8 +6,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from ...analysis import MemberFailed
 from ...bundle import BundleError
 from ...errors import InputError
+from ...runtime import LoadError
 from .._pack import ExportDiffers
 from . import _import, _refine, _train
 
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         code: int = given.run(given)
-    except (InputError, BundleError, ExportDiffers, OSError) as error:
+    except (InputError, BundleError, ExportDiffers, LoadError, MemberFailed, OSError) as error:
         print(f"atomstream: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

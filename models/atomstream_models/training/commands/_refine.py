@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ._types import Commands
 
+_RECIPE = "refine"
+
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
@@ -37,10 +39,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("--frames", metavar="0-5,9", help="frames to learn from (all)")
     parser.add_argument("--region", action="append", default=[], metavar="Y0:Y1,X0:X1", help="part of the frames to learn from, in pixels; may be given again")
     parser.add_argument("--pixel-size-nm", type=float, metavar="P", help="pixel size in nm, where the file does not say")
-    parser.add_argument("--classes", metavar="C,Si", help="classes of the new ensemble, from dark to bright (those of the recipe)")
+    parser.add_argument("--classes", metavar="C,Si", help="classes of the new ensemble (those of the old one); others are told by brightness, dark to bright")
     parser.add_argument("--iterations", type=int, default=1, metavar="N", help="rounds at most; ends when the detection rate no longer rises (1)")
     parser.add_argument("--strategy", choices=("scratch", "baseline"), help="start anew, or from the first chosen member")
-    parser.add_argument("--recipe", default="refine", metavar="RECIPE", help="how to train (refine)")
+    parser.add_argument("--recipe", default=_RECIPE, metavar="RECIPE", help=f"how to train ({_RECIPE})")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help="change a setting of the recipe: training.steps=300")
     parser.add_argument("--name", help="name of the new bundle (that of the old one)")
     parser.add_argument("--version", help="version of the new bundle (that of the old one, with .1 added)")
@@ -50,17 +52,25 @@ def add(commands: Commands) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
+    if given.iterations < 1:
+        raise InputError(f"--iterations {given.iterations}: a refinement takes one round at least")
+    if given.pixel_size_nm is not None and not 0 < given.pixel_size_nm < float("inf"):
+        raise InputError(f"--pixel-size-nm {given.pixel_size_nm:g} is not the size of a pixel")
     parent = open_bundle(find_bundle(given.bundle, given.out))
     images, pixel_nm = read_movie(given.frames_file)
-    pixel_nm = given.pixel_size_nm or pixel_nm
-    changes = [f'name="{given.name or parent.card.name}"', f'version="{given.version or parent.card.version + ".1"}"', *given.changes]
+    pixel_nm = pixel_nm if given.pixel_size_nm is None else given.pixel_size_nm
+    changes = [f'name="{given.name or parent.card.name}"', f'version="{given.version or parent.card.version + ".1"}"']
+    if parent.card.license:
+        changes.append(f"license={json.dumps(parent.card.license)}")
+    if given.recipe == _RECIPE:
+        changes.append(f"classes={json.dumps(parent.card.classes)}")
     if given.classes is not None:
         changes.append(f"classes={json.dumps(given.classes.split(','))}")
     if given.strategy is not None:
         changes.append(f'training.strategy="{given.strategy}"')
     if pixel_nm is not None:
         changes.append(f"pixel_size_nm=[{0.8 * pixel_nm:.4g}, {1.25 * pixel_nm:.4g}]")
-    recipe = load_recipe(given.recipe, changes)
+    recipe = load_recipe(given.recipe, [*changes, *given.changes])
     with ExitStack() as stack:
 
         def begin(run: Run, number: int) -> Callable[[int], None]:

@@ -6,7 +6,7 @@ from ._files import load_images
 from ._scene import Scene
 from ._set import TrainingSet, masked_set, training_set
 from ._settings import DataSettings, ExperimentalData, PreparedData, SimulatedData
-from ._simulate import simulate
+from ._simulate import check_classes, simulate
 
 __all__ = [
     "Region",
@@ -20,6 +20,7 @@ __all__ = [
     "Scene",
     "SimulatedData",
     "TrainingSet",
+    "check_classes",
     "load_images",
     "masked_set",
     "simulate",

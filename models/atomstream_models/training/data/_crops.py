@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ...errors import InputError
+from ...neighbours import nearest_px
 from .._targets import DISK_RADIUS
 from ._set import TrainingSet, training_set
 
 Region = tuple[int, int, int, int]
 """First row, one past the last, first column, one past the last."""
 
-_GRAIN_PX = 8
+_Place = tuple[int, Region]
+
+_REACH_PX = 8
+"""Atoms that far outside a crop may still show in it."""
 _LEAST_RADIUS_PX = 1.5
 
 
@@ -32,6 +35,10 @@ def crops(
     pixel_nm: float | None = None,
     regions: Sequence[Region] = (),
     radius_px: float | None = None,
+    grain_px: int = 8,
+    validation: int = 0,
+    held_out: int | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> TrainingSet:
     """Random square crops of frames with their atoms, each frame from 0 up in units of its own standard deviation.
 
@@ -41,32 +48,36 @@ def crops(
     count : number of crops, shared evenly between frames and regions
     regions : parts of the frames to cut from, all by default
     radius_px : radius of an atom's disc in the target; by default what suits the atoms' distances, see `disk_radius_px`
+    grain_px : the side of the crops is a multiple of this
+    validation : crops at the end of the set that are for validation
+    held_out : index of the frame that those, and only those, are cut from; None draws them from all frames
+    numbers : what messages call the frames; their indices by default
 
     Raises
     ------
     InputError
         for a region outside a frame or too small, a constant frame, or where no atom is left to learn from.
     """
+    names = list(range(len(frames))) if numbers is None else list(numbers)
     places = [(k, region) for k, frame in enumerate(frames) for region in (regions or [(0, frame.shape[0], 0, frame.shape[1])])]
     for k, region in places:
-        _check_region(region, frames[k].shape, k)
-    side = min([side_px, *(min(r[1] - r[0], r[3] - r[2]) for _, r in places)]) // _GRAIN_PX * _GRAIN_PX
+        _check_region(region, frames[k].shape, names[k], grain_px)
+    side = min([side_px, *(min(r[1] - r[0], r[3] - r[2]) for _, r in places)]) // grain_px * grain_px
     rng = np.random.default_rng([seed, 21])
-    scaled = [_scaled(frame, k) for k, frame in enumerate(frames)]
+    scaled = [_scaled(frame, name) for frame, name in zip(frames, names, strict=True)]
+    learned = [place for place in places if place[0] != held_out]
+    watched = places if held_out is None else [place for place in places if place[0] == held_out]
+    turns = [*_in_turn(learned, count - validation, rng), *_in_turn(watched, validation, rng)]
     images = np.empty((count, side, side), np.float32)
     cut_atoms, cut_kinds = [], []
-    for n in range(count):
-        k, (y0, y1, x0, x1) = places[n % len(places)]
+    for n, (k, (y0, y1, x0, x1)) in enumerate(turns):
         y, x = int(rng.integers(y0, y1 - side + 1)), int(rng.integers(x0, x1 - side + 1))
         images[n] = scaled[k][y : y + side, x : x + side]
         shifted = np.asarray(atoms_yx[k], np.float64) - (y, x)
-        near = np.all((shifted > -_GRAIN_PX) & (shifted < side + _GRAIN_PX), axis=1)
+        near = np.all((shifted > -_REACH_PX) & (shifted < side + _REACH_PX), axis=1)
         cut_atoms.append(shifted[near])
         cut_kinds.append(kinds[k][near])
-    order = rng.permutation(count)
-    return training_set(
-        images[order], [cut_atoms[n] for n in order], [cut_kinds[n] for n in order], radius_px or disk_radius_px(atoms_yx, kinds), classes, pixel_nm
-    )
+    return training_set(images, cut_atoms, cut_kinds, radius_px or disk_radius_px(atoms_yx, kinds), classes, pixel_nm)
 
 
 def disk_radius_px(atoms_yx: Sequence[NDArray[np.floating]], kinds: Sequence[NDArray[np.integer]]) -> float:
@@ -77,22 +88,23 @@ def disk_radius_px(atoms_yx: Sequence[NDArray[np.floating]], kinds: Sequence[NDA
     InputError
         where no frame has two atoms.
     """
-    distances = [
-        np.asarray(cKDTree(places[which >= 0]).query(places[which >= 0], k=2)[0])[:, 1]
-        for places, which in zip(atoms_yx, kinds, strict=True)
-        if (which >= 0).sum() > 1
-    ]
-    if not distances:
+    distances = np.concatenate([nearest_px(places[which >= 0]) for places, which in zip(atoms_yx, kinds, strict=True)])
+    if not len(distances):
         raise InputError("no frame has two atoms left after cleaning; there is nothing to learn from")
-    return max(DISK_RADIUS * float(np.median(np.concatenate(distances))), _LEAST_RADIUS_PX)
+    return max(DISK_RADIUS * float(np.median(distances)), _LEAST_RADIUS_PX)
 
 
-def _check_region(region: Region, shape: tuple[int, ...], frame: int) -> None:
+def _in_turn(places: Sequence[_Place], count: int, rng: np.random.Generator) -> list[_Place]:
+    """Each place equally often, in random order."""
+    return [places[k] for k in rng.permutation(np.arange(count) % max(len(places), 1))]
+
+
+def _check_region(region: Region, shape: tuple[int, ...], frame: int, grain_px: int) -> None:
     y0, y1, x0, x1 = region
     if not (0 <= y0 < y1 <= shape[0] and 0 <= x0 < x1 <= shape[1]):
         raise InputError(f"region rows {y0}:{y1}, columns {x0}:{x1} is not inside frame {frame} of {shape[0]}x{shape[1]} pixels")
-    if min(y1 - y0, x1 - x0) < 2 * _GRAIN_PX:
-        raise InputError(f"region rows {y0}:{y1}, columns {x0}:{x1} is smaller than {2 * _GRAIN_PX} pixels")
+    if min(y1 - y0, x1 - x0) < 2 * grain_px:
+        raise InputError(f"region rows {y0}:{y1}, columns {x0}:{x1} of frame {frame} is smaller than {2 * grain_px} pixels")
 
 
 def _scaled(frame: NDArray[Any], number: int) -> NDArray[np.float32]:

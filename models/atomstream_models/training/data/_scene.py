@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...simulation import (
     B_SITE,
+    Beam,
+    ImageFormation,
     Imaging,
+    Multislice,
     Placement,
     Projection,
     Specimen,
     amorphous_patch,
     embed,
+    expose,
     grain_boundary,
     graphene,
     mos2,
@@ -31,7 +35,8 @@ from ...simulation import (
     strain,
     substitute,
 )
-from ..augment import Range
+from ..augment import PositiveRange, Range
+from ._formation import ColumnSettings, FormationName, columns
 
 Material = Literal["graphene", "grain-boundary", "square", "perovskite", "rock-salt", "perovskite-island", "mos2", "structures"]
 
@@ -58,33 +63,56 @@ class Scene(BaseModel):
     astigmatism : how much wider or narrower along one axis
     line_jitter_px : standard deviation of scan lines' sideways shifts; one of these
     background, background_swing : mean and slow variation, 1 = peak of a host atom; the swing is one of these
+    formation : `gaussian` sums a spot for each atom; `multislice` scatters waves through abTEM, which takes the extra of that name and
+        half a minute for each square nanometre of a monolayer. There neither `probe` and `astigmatism` nor any brightness counts, but
+        `beam` and `columns` do; not for the island, whose columns are of the perovskite's classes
+    beam : probe and detector of `multislice`, see `simulation.Beam`
+    columns : class index -> what its columns hold for `multislice`, -1 for matter that is not to be found; those left out follow from the
+        material (LaMnO3 and NiO of 4 nm for perovskite and rock salt, else single atoms: carbon, silicon as impurity, `elements`)
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     material: Material = "graphene"
     weight: float = Field(default=1.0, gt=0)
-    pixel_size_nm: Range = (0.0075, 0.016)
-    spacing_nm: Range = (0.15, 0.4)
+    pixel_size_nm: PositiveRange = (0.0075, 0.016)
+    spacing_nm: PositiveRange = (0.15, 0.4)
     b_brightness: Range = (0.3, 0.8)
     structures: str | None = None
-    elements: dict[str, int] = Field(default_factory=dict)
+    elements: dict[str, Annotated[int, Field(ge=-1)]] = Field(default_factory=dict)
     thermal: tuple[float, ...] = Field(default=(0.0, 0.01, 0.03, 0.06), min_length=1)
     strain: float = Field(default=0.02, ge=0)
     vacancies_chance: float = Field(default=0.3, ge=0, le=1)
     vacancies: Range = (0.0, 0.25)
     impurities_chance: float = Field(default=0.75, ge=0, le=1)
     impurities_mean: float = Field(default=1.5, ge=0)
-    impurity_brightness: Range = (2.0, 9.0)
+    impurity_brightness: PositiveRange = (2.0, 9.0)
     hole_chance: float = Field(default=0.25, ge=0, le=1)
     hole: Range = (0.1, 0.6)
     amorphous_chance: float = Field(default=0.3, ge=0, le=1)
     amorphous: Range = (0.1, 0.5)
-    probe: Range = (0.18, 0.46)
+    probe: PositiveRange = (0.18, 0.46)
     astigmatism: float = Field(default=0.15, ge=0, lt=1)
     line_jitter_px: tuple[float, ...] = Field(default=(0.0, 0.3, 0.6, 1.2), min_length=1)
     background: Range = (0.0, 3.0)
     background_swing: tuple[float, ...] = Field(default=(0.0, 0.1, 0.3, 1.0), min_length=1)
+    formation: FormationName = "gaussian"
+    beam: Beam = Beam()
+    columns: dict[int, ColumnSettings] = Field(default_factory=dict)
+
+    def image_formation(self) -> ImageFormation:
+        """What makes the images.
+
+        Raises
+        ------
+        ExtraMissing
+            for multislice where abTEM is not installed.
+        InputError
+            for a column of something that is no element.
+        """
+        if self.formation == "gaussian":
+            return expose
+        return Multislice(self.beam, columns(self.material, self.elements, self.columns))
 
     def draw_specimen(self, side: int, rng: np.random.Generator) -> tuple[Specimen, float]:
         """A random specimen and the pixel size in nm at which it fills an image of `side` pixels."""
@@ -162,8 +190,14 @@ class Scene(BaseModel):
         return specimens_of([one], Projection(field_nm=field, classes=self.elements, rotation_rad=rotation, offset_nm=shift))[0]
 
     @model_validator(mode="after")
+    def _has_columns_of_one_content(self) -> Scene:
+        if self.formation == "multislice" and self.material == "perovskite-island":
+            raise ValueError("formation 'multislice' can't tell the columns of material 'perovskite-island' apart, which share their classes")
+        return self
+
+    @model_validator(mode="after")
     def _says_which_structures(self) -> Scene:
-        if (self.material == "structures") != (self.structures is not None) or (self.structures is not None and not self.elements):
+        if (self.material == "structures") != (self.structures is not None) or (self.structures is not None) != bool(self.elements):
             raise ValueError("material 'structures' goes with a file in `structures` and the classes of its `elements`, and these with it")
         if self.structures is not None and not Path(self.structures).is_file():
             raise ValueError(f"there is no file {self.structures}")

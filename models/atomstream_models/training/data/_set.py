@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from .._files import write_array
 
 _ARRAYS = ("images", "atoms_yx", "kinds", "radius_px", "pixel_nm")
+_MOST_CLASSES = 64
+"""As many as a bundle may have."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class TrainingSet:
         """The set without its last `validation` images, and those."""
         return self._part(slice(0, len(self) - validation)), self._part(slice(len(self) - validation, len(self)))
 
+    def atoms_of_classes(self) -> tuple[bool, ...]:
+        """Whether there is an atom of each class in any image."""
+        if self.masks is not None:
+            return tuple(bool(self.masks[:, k].any()) for k in range(self.classes))
+        return tuple(bool((self.kinds == k).any()) for k in range(self.classes))
+
     def in_memory(self) -> TrainingSet:
         """The same set with every array read into memory."""
         arrays = {name: np.array(getattr(self, name)) for name in _ARRAYS}
@@ -52,10 +61,10 @@ class TrainingSet:
         """Write the arrays into a new or empty folder."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
+            write_array(folder / f"{name}.npy", getattr(self, name))
         if self.masks is not None:
-            np.save(folder / "masks.npy", self.masks, allow_pickle=False)
-        np.save(folder / "classes.npy", np.array(self.classes), allow_pickle=False)
+            write_array(folder / "masks.npy", self.masks)
+        write_array(folder / "classes.npy", np.array(self.classes))
 
     @classmethod
     def load(cls, folder: Path) -> TrainingSet:
@@ -84,24 +93,22 @@ def training_set(
     """A training set of images (n, rows, columns) and each image's atoms (N, 2) and class indices (N,).
 
     radius_px : radius of an atom's disc in the target, one for all or one an image
-    pixel_nm : pixel size in nm, None where it is unknown
+    pixel_nm : pixel size in nm, one for all or one an image, None where it is unknown
 
     Raises
     ------
     InputError
-        where the parts don't fit each other, an image is not finite, or there is no atom in any image.
+        where the parts don't fit each other, an image, position, radius or pixel size is impossible, or there is no atom in any image.
     """
+    check_images(images)
     count = len(images)
-    if images.ndim != 3 or not count:
-        raise InputError(f"training images have shape {list(images.shape)}, not (images, rows, columns)")
     if len(atoms_yx) != count or len(kinds) != count:
         raise InputError(f"{count} images come with {len(atoms_yx)} lists of atoms and {len(kinds)} lists of classes")
-    bad = [k for k in range(count) if not np.isfinite(images[k]).all()]
-    if bad:
-        raise InputError(f"training image {bad[0]} has pixels that are not finite" + (f", and {len(bad) - 1} more" if len(bad) > 1 else ""))
     for k, (places, which) in enumerate(zip(atoms_yx, kinds, strict=True)):
         if len(places) != len(which):
             raise InputError(f"image {k} has {len(places)} atoms and {len(which)} classes")
+        if not np.isfinite(places).all():
+            raise InputError(f"image {k} has an atom whose position is not finite")
         if len(which) and int(which.max()) >= classes:
             raise InputError(f"image {k} has an atom of class {int(which.max())}, but there are only {classes} classes")
     if not any((which >= 0).any() for which in kinds):
@@ -110,30 +117,72 @@ def training_set(
     padded, labels = np.full((count, most, 2), np.nan, np.float32), np.full((count, most), -1, np.int8)
     for k, (places, which) in enumerate(zip(atoms_yx, kinds, strict=True)):
         padded[k, : len(places)], labels[k, : len(which)] = places, which
-    return TrainingSet(images, padded, labels, _each(radius_px, count), _each(np.nan if pixel_nm is None else pixel_nm, count), classes)
+    return TrainingSet(images, padded, labels, _each("radius of an atom's disc in px", radius_px, count), _pixel_sizes(pixel_nm, count), classes)
 
 
-def masked_set(images: NDArray[Any], masks: NDArray[Any], pixel_nm: float | None = None) -> TrainingSet:
+def masked_set(images: NDArray[Any], masks: NDArray[Any], pixel_nm: float | NDArray[np.floating] | None = None, classes: int | None = None) -> TrainingSet:
     """A training set of images (n, rows, columns) and masks (n, rows, columns) of class numbers, or (n, classes, rows, columns).
 
     Class numbers count from 1, 0 is background; of masks with an axis of classes, anything above 0 is inside.
 
+    classes : how many there are; by default as many as the masks have
+
     Raises
     ------
     InputError
-        where shapes don't fit or every mask is empty.
+        where shapes don't fit, an image, class number or pixel size is impossible, or every mask is empty.
     """
-    if images.ndim != 3 or masks.shape[0] != images.shape[0] or masks.shape[-2:] != images.shape[1:]:
+    check_images(images)
+    if masks.ndim not in (3, 4) or len(masks) != len(images) or masks.shape[-2:] != images.shape[1:]:
         raise InputError(f"images of shape {list(images.shape)} and masks of shape {list(masks.shape)} don't fit")
     if not (masks > 0).any():
         raise InputError("every mask is empty; there is nothing to learn")
     if masks.ndim == 3:
-        masks = np.stack([masks == k for k in range(1, int(masks.max()) + 1)], 1)
+        masks = _one_a_class(masks, classes)
+    if classes not in (None, masks.shape[1]):
+        raise InputError(f"the masks have {masks.shape[1]} classes, {classes} are named")
     count = len(images)
     none = np.full((count, 1, 2), np.nan, np.float32), np.full((count, 1), -1, np.int8)
     inside = ((masks > 0) * np.uint8(255)).astype(np.uint8)
-    return TrainingSet(images, *none, _each(np.nan, count), _each(np.nan if pixel_nm is None else pixel_nm, count), masks.shape[1], inside)
+    return TrainingSet(images, *none, np.full(count, np.nan, np.float32), _pixel_sizes(pixel_nm, count), masks.shape[1], inside)
 
 
-def _each(value: float | NDArray[np.floating], count: int) -> NDArray[np.float32]:
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(value, np.float32), (count,)))
+def check_images(images: NDArray[Any]) -> None:
+    """See that training can use these images.
+
+    Raises
+    ------
+    InputError
+        where they are no stack of images of finite numbers.
+    """
+    if images.ndim != 3 or not images.size:
+        raise InputError(f"training images have shape {list(images.shape)}, not (images, rows, columns)")
+    bad = [k for k, image in enumerate(images) if not np.isfinite(image).all()]
+    if bad:
+        raise InputError(f"training image {bad[0]} has pixels that are not finite" + (f", and {len(bad) - 1} more" if len(bad) > 1 else ""))
+
+
+def _one_a_class(masks: NDArray[Any], classes: int | None) -> NDArray[np.bool_]:
+    """Masks (n, classes, rows, columns) of masks of class numbers."""
+    most = float(masks.max())
+    if most > (_MOST_CLASSES if classes is None else classes):
+        named = "" if classes is None else f", but there {'is 1 class' if classes == 1 else f'are {classes} classes'}"
+        raise InputError(f"the masks have class numbers up to {most:g}{named}; where anything above 0 is an atom, give masks > 0")
+    if not np.array_equal(masks, np.rint(masks)):
+        raise InputError("the masks are not class numbers, 0, 1, ...; where they are probabilities, give masks > 0.5")
+    return np.stack([masks == k for k in range(1, int(most) + 1)], 1)
+
+
+def _pixel_sizes(pixel_nm: float | NDArray[np.floating] | None, count: int) -> NDArray[np.float32]:
+    return np.full(count, np.nan, np.float32) if pixel_nm is None else _each("pixel size in nm", pixel_nm, count)
+
+
+def _each(what: str, value: float | NDArray[np.floating], count: int) -> NDArray[np.float32]:
+    """One value an image, from one for all or one an image."""
+    values = np.asarray(value, np.float32)
+    if values.size != 1 and values.shape != (count,):
+        raise InputError(f"the {what} has shape {list(values.shape)}, not one for all or one for each of {count} images")
+    wrong = values[~((values > 0) & np.isfinite(values))]
+    if wrong.size:
+        raise InputError(f"the {what} must be a positive number, got {wrong.flat[0]:g}")
+    return np.ascontiguousarray(np.broadcast_to(values.reshape(-1), (count,)))

@@ -15,6 +15,6 @@ class Executor(Protocol):
         Raises
         ------
         TrainingFailed
-            naming the member that failed; those that are done stay.
+            naming the member that failed, or those of which one did; those that are done stay, the others are ended.
         """
         ...

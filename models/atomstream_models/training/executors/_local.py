@@ -4,14 +4,18 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 
 import torch
 
+from ...errors import InputError
 from .._errors import TrainingFailed
 from .._member import MemberJob, train_member
+from ._failure import GO_ON, blame, named
 
 
 class LocalExecutor:
@@ -20,46 +24,65 @@ class LocalExecutor:
     One thread a member: on a CPU several members at once finish sooner than one after the other with all threads.
 
     jobs : members trained at once; by default one a GPU, or one a processor
+
+    Raises
+    ------
+    InputError
+        for fewer than one.
     """
 
     def __init__(self, jobs: int | None = None) -> None:
+        if jobs is not None and jobs < 1:
+            raise InputError(f"{jobs} members can't be trained at once; it takes one job or more")
         self._gpus = torch.cuda.device_count()
         self._jobs = jobs or self._gpus or multiprocessing.cpu_count()
 
     def train(self, jobs: Sequence[MemberJob]) -> Iterator[int]:
         """Train each job's member; yields their numbers as they are done. See `Executor`."""
         placed = [replace(job, device=f"cuda:{k % self._gpus}") for k, job in enumerate(jobs)] if self._gpus else list(jobs)
+        workers = min(self._jobs, max(len(placed), 1))
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(self._jobs, max(len(placed), 1)), context, _prepare) as pool:
-            running = {pool.submit(train_member, job): job for job in placed}
-            try:
-                while running:
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        yield self._result(running.pop(future), future.exception())
-            finally:
-                for future in running:
-                    future.cancel()
+        wanted_there, wanted = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(workers, context, _prepare, (wanted_there,))
+        running = {pool.submit(train_member, job): job for job in placed}
+        try:
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in sorted(done, key=_broken):
+                    error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        raise TrainingFailed(_died(list(running.values())[:workers])) from error
+                    job = running.pop(future)
+                    if error is not None:
+                        blame(job, error)
+                    yield job.member
+        finally:
+            if running:
+                wanted.close()
+            pool.shutdown(cancel_futures=True)
+            wanted.close()
+            wanted_there.close()
 
-    @staticmethod
-    def _result(job: MemberJob, error: BaseException | None) -> int:
-        if isinstance(error, BrokenProcessPool):
-            raise TrainingFailed(f"the process of member {job.member} died, perhaps for want of memory; start again to go on where it was") from error
-        if isinstance(error, TrainingFailed):
-            raise TrainingFailed(f"member {job.member}: {error}") from error
-        if error is not None:
-            raise error
-        return job.member
+
+def _broken(future: Future[int]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _prepare() -> None:
+def _died(training: Sequence[MemberJob]) -> str:
+    """Says that one of the processes died. Which one is not known: its pool ends the others with it."""
+    return f"the process of {named(training)} died, perhaps for want of memory; {GO_ON}"
+
+
+def _prepare(wanted: Connection) -> None:
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_when_unwanted, args=(wanted,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """Do not train on for nobody where the parent was killed: whoever starts the run again would write to the same folder."""
+def _end_when_unwanted(wanted: Connection) -> None:
+    """Do not train on for nobody where another member failed or the parent was killed: whoever starts again would write to the same folder.
+
+    wanted : nothing comes from it; it ends with the need for this process
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    connection.wait([wanted] if parent is None else [wanted, parent.sentinel])
+    os._exit(1)
