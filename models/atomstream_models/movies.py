@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +46,8 @@ def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
         raise
     except OSError as error:
         raise UnreadableFile(f"{file} can't be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, LookupError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error, tifffile.TiffFileError) as error:
-        raise UnreadableFile(f"{file} can't be read: {error}") from error
+    except Exception as error:  # numpy, zipfile and tifffile raise far more types for damaged files than they document
+        raise UnreadableFile(f"{file} can't be read: {str(error) or type(error).__name__}") from error
     return _frames(file, images), pixel_nm
 
 

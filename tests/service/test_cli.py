@@ -120,8 +120,9 @@ def test_replay_refuses_what_holds_no_frames(tmp_path: Path) -> None:
     (tmp_path / "c.tif").write_bytes(b"II*\0junk")
     (tmp_path / "d.txt").write_text("x")
     np.save(tmp_path / "e.npy", np.array([{}], object), allow_pickle=True)
+    (tmp_path / "f.npy").write_bytes(b"\x93NUMPY\x01\x00\x08\x00{'a': (\n")
 
-    for name in ("a.npy", "b.npz", "c.tif", "d.txt", "e.npy"):
+    for name in ("a.npy", "b.npz", "c.tif", "d.txt", "e.npy", "f.npy"):
         with pytest.raises(UnreadableFile, match=name.replace(".", r"\.")):
             read_movie(tmp_path / name)
 
