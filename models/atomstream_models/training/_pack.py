@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..bundle import Bundle, Card, MemberSource, write_bundle
-from ..evaluation import MATCH
+from ..evaluation import MATCH, Detection, Truth, detection, pooled
 from ..locate import locate
-from ..metrics import Score, score
 from ..runtime import LoadedEnsemble, golden_of, load_ensemble
 from ._errors import TrainingFailed
 from ._member import MemberJob, fresh_network, grain_px, member_seed, open_feed
@@ -69,10 +68,10 @@ def pack_members(recipe: Recipe, jobs: Sequence[MemberJob], out: Path, about: Ma
     maps = _maps(ensemble, images)
     means = [np.mean(one, axis=0) for one in maps]
     card["threshold"] = recipe.threshold or _best_threshold(images, means)
-    card["training"]["validation_f1"] = _round(_f1(images, means, card["threshold"]))
+    card["training"] |= _metrics(_judge(images, means, card["threshold"]))
     for k, source in enumerate(sources):
-        own = _f1(images, [one[k] for one in maps], card["threshold"])
-        sources[k] = MemberSource(source.id, source.onnx, source.architecture, source.seed, {**source.metrics, "validation_f1": _round(own)})
+        own = _metrics(_judge(images, [one[k] for one in maps], card["threshold"]))
+        sources[k] = MemberSource(source.id, source.onnx, source.architecture, source.seed, {**source.metrics, **own})
     ensemble.close()
     ensemble = _unopened(out, write_bundle(out, card, sources))
     golden = [golden_of(image.frame, None, ensemble) for image in images[:2]]
@@ -148,20 +147,19 @@ def _maps(ensemble: LoadedEnsemble, images: Sequence[_Validation]) -> list[NDArr
 
 def _best_threshold(images: Sequence[_Validation], maps: Sequence[NDArray[np.float32]]) -> float:
     """The threshold with the best F1; the middle one of equals."""
-    found = np.array([_f1(images, maps, threshold) for threshold in THRESHOLDS])
+    found = np.array([_judge(images, maps, threshold).f1 for threshold in THRESHOLDS])
     best = np.flatnonzero(found >= found.max() - 1e-4)
     return THRESHOLDS[int(best[len(best) // 2])]
 
 
-def _f1(images: Sequence[_Validation], maps: Sequence[NDArray[np.float32]], threshold: float) -> float:
-    """F1 over all images together."""
-    scores = [_score(image, one, threshold) for image, one in zip(images, maps, strict=False)]
-    return Score(sum(one.found for one in scores), sum(one.missed for one in scores), sum(one.extra for one in scores), float("nan")).f1
+def _judge(images: Sequence[_Validation], maps: Sequence[NDArray[np.float32]], threshold: float) -> Detection:
+    """Detection and localisation over all images together."""
+    return pooled(
+        detection(locate(one, None, (), threshold), Truth(image.atoms_yx, image.required, image.match_px)) for image, one in zip(images, maps, strict=False)
+    )
 
 
-def _score(image: _Validation, maps: NDArray[np.float32], threshold: float) -> Score:
-    return score(locate(maps, None, (), threshold)[:, :2], image.atoms_yx, image.match_px, image.required)
-
-
-def _round(value: float) -> float:
-    return round(value, 5)
+def _metrics(judged: Detection) -> dict[str, float]:
+    """For the card; the localisation error is left out where nothing was found."""
+    metrics = {"validation_f1": round(judged.f1, 5), "validation_rmse_px": round(judged.rmse_px, 4)}
+    return metrics if judged.found else {"validation_f1": metrics["validation_f1"]}

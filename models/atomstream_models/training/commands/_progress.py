@@ -22,10 +22,11 @@ def following(run: Run, recipe: Recipe, *, quiet: bool = False) -> Iterator[Call
     """Show how far each member is until the context ends; yields what to call when a member is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, disable=quiet) as bars:
+        images = bars.add_task("images", total=1, note="")
         members = ([BASELINE] if recipe.training.strategy != "scratch" else []) + list(range(recipe.training.members))
         tasks = {member: bars.add_task(run.member(member).name, total=_steps(recipe, member), note="") for member in members}
         ended = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(run, bars, tasks, ended), daemon=True)
+        watcher = threading.Thread(target=_watch, args=(run, bars, images, tasks, ended), daemon=True)
         watcher.start()
 
         def done(member: int) -> None:
@@ -35,6 +36,7 @@ def following(run: Run, recipe: Recipe, *, quiet: bool = False) -> Iterator[Call
 
         try:
             yield done
+            bars.update(images, completed=1)
         finally:
             ended.set()
             watcher.join()
@@ -46,8 +48,9 @@ def _steps(recipe: Recipe, member: int) -> int:
     return 1 if recipe.training.strategy == "swag" else recipe.training.steps
 
 
-def _watch(run: Run, bars: Progress, tasks: dict[int, TaskID], ended: threading.Event) -> None:
+def _watch(run: Run, bars: Progress, images: TaskID, tasks: dict[int, TaskID], ended: threading.Event) -> None:
     while not ended.wait(_EVERY_S):
+        bars.update(images, completed=int(run.data.exists()))
         for member, task in tasks.items():
             if not bars.tasks[task].finished and (last := _last(run.member(member))) is not None:
                 bars.update(task, completed=int(last["step"]), note=_note(run.member(member)))
