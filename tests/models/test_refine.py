@@ -232,19 +232,20 @@ def test_a_folder_is_not_taken_for_a_refinement_on_other_frames(parent: Bundle, 
         refine(_frames(3), 0.01, parent, _recipe(), tmp_path, HereExecutor(), use=[0])
 
 
-def test_classes_are_told_anew_where_they_are_asked_for_by_other_names(refined: Bundle, tmp_path: Path) -> None:
-    told = {}
-    for name, changes in {
+def test_classes_stay_the_parent_s_unless_they_are_to_be_told_anew(refined: Bundle, tmp_path: Path) -> None:
+    by = {}
+    changes = {
         "kept": ["classes=['C','Si']"],
-        "anew": ["classes=['light','heavy']"],
+        "anew": ["classes=['light','heavy']", "data.classes_by='kmeans'"],
         "renamed": ["classes=['a','b']", "data.classes_by='parent'"],
-    }.items():
-        (done,) = refine(_frames(1), None, refined, _recipe(*changes, "training.steps=2"), tmp_path / name, HereExecutor(), members=["m00"])
-        told[name] = done.card.training["classes"]
+    }
+    for name, changed in changes.items():
+        (done,) = refine(_frames(1), None, refined, _recipe(*changed, "training.steps=2"), tmp_path / name, HereExecutor(), members=["m00"])
+        by[name] = done.card.training["classes"]["by"]
+        if name == "anew":
+            assert min(done.card.training["classes"]["atoms"].values()) > 0
 
-    assert {name: one["by"] for name, one in told.items()} == {"kept": "parent", "anew": "automatic", "renamed": "parent"}
-    assert list(told["anew"]["atoms"]) == ["light", "heavy"]
-    assert len(told["anew"]["cuts"]) == 1
+    assert by == {"kept": "parent", "anew": "kmeans", "renamed": "parent"}
 
 
 def test_classes_of_which_there_is_no_atom_are_refused(parent: Bundle, tmp_path: Path) -> None:
@@ -339,3 +340,10 @@ def test_atoms_outside_the_regions_are_not_counted_as_learned_from(parent: Bundl
 
     assert done.counts["kept in the regions"] == sum(y < 48 for y, _ in CENTRES)
     assert done.card.training["atoms"] == done.counts
+
+
+def test_rare_classes_weigh_more(parent: Bundle, tmp_path: Path) -> None:
+    (done,) = refine(_frames(1), None, parent, _recipe("classes=['C','Si']", "training.steps=2"), tmp_path, HereExecutor())
+    counts, weights = done.card.training["classes"]["atoms"], done.card.training["recipe"]["training"]["class_weights"]
+
+    assert weights == [1.0, pytest.approx(np.sqrt(counts["C"] / counts["Si"]), abs=0.01), 1.0]

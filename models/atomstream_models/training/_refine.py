@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from .networks import NetworkSettings
 RISE = 0.01
 """Iterations end when the detection rate rises by less than this share."""
 _CALIBRATION_BATCHES = 4
+_MOST_WEIGHT = 10.0
+"""Of a rare class against the commonest one, whose weight is 1; it grows with the square root of how much rarer it is."""
 _ENOUGH_TO_HOLD_OUT = 3
 """Frames of which one can be spared for validation."""
 
@@ -98,6 +101,7 @@ def refine(
             _check_frames(ensemble, frames, chosen, pixel_nm)
             before = done[-1].detected[1] if done else detection_rate(ensemble, frames, pixel_nm, members)
             relabelled = relabel(ensemble, [frames[k] for k in chosen], pixel_nm, members, recipe, data)
+        balanced = _balanced(recipe, relabelled.classes["atoms"])
         made = crops(
             [frames[k] for k in chosen],
             relabelled.labels.positions,
@@ -114,11 +118,11 @@ def refine(
             held_out=held_out,
             numbers=chosen,
         )
-        provide(recipe, run, made)
-        weights = _baseline(parent, members, recipe, run) if recipe.training.strategy == "baseline" else None
+        provide(balanced, run, made)
+        weights = _baseline(parent, members, balanced, run) if recipe.training.strategy == "baseline" else None
         counts = _counts(relabelled.labels, regions)
         about = {"training": {"atoms": counts} | _story(parent, members, relabelled, number) | _places(chosen, held_out, regions)}
-        card = train_ensemble(recipe, run, executor, data=made, weights=weights, about=about, done=begin(run, number))
+        card = train_ensemble(balanced, run, executor, data=made, weights=weights, about=about, done=begin(run, number))
         parent, members = open_bundle(run.bundle), None
         with _loaded(parent) as ensemble:
             after = detection_rate(ensemble, frames, pixel_nm, None)
@@ -156,6 +160,15 @@ def _baseline(parent: Bundle, members: Sequence[str] | None, recipe: Recipe, run
         calibrate(network, open_feed(MemberJob(recipe, 0, run.data, run.folder)), _CALIBRATION_BATCHES)
         write_tensors(path, network.state_dict())
     return path
+
+
+def _balanced(recipe: Recipe, atoms: Mapping[str, int]) -> Recipe:
+    """The recipe with class weights, where it has none: a network that sees one impurity to a hundred hosts would learn to answer host."""
+    if len(atoms) == 1 or recipe.training.class_weights is not None:
+        return recipe
+    most = max(atoms.values())
+    weights = [round(min(math.sqrt(most / count), _MOST_WEIGHT), 2) if count else 1.0 for count in atoms.values()]
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"class_weights": (*weights, 1.0)})})
 
 
 def _story(parent: Bundle, members: Sequence[str] | None, relabelled: Relabelled, number: int) -> dict[str, Any]:

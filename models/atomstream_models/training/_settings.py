@@ -21,7 +21,8 @@ class TrainingSettings(BaseModel):
     steps, batch : gradient steps at most, and images per step
     rate, weight_decay : AdamW's settings
     schedule : `one-cycle` warms up and dies away before the averaging, `constant` does neither (the paper)
-    loss, class_weights : see `losses`; weights of the channels, background last; a channel of weight 0 is not learned
+    loss, class_weights : see `losses`; weights of the channels, background last; a channel of weight 0 is not learned; None weighs
+        all alike, and in a refinement rare classes more
     softness : width of a disc's edge in the target, relative to its radius
     swa_share : last share of the steps whose weights are averaged, at constant rate `swa_rate`; 0 for none (Izmailov 2018)
     swa_every : steps between the weights that are averaged
