@@ -23,7 +23,7 @@ from ._recipe import Recipe
 from ._relabel import Relabelled, relabel
 from ._run import Run, provide, train_ensemble
 from ._warm import calibrate, network_of
-from .data import ExperimentalData, Region, crops
+from .data import ExperimentalData, Region, TrainingSet, crops
 from .executors import Executor
 from .networks import NetworkSettings
 
@@ -50,6 +50,66 @@ class Iteration:
     run: Run
     counts: dict[str, int]
     detected: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is learned from.
+
+    frames, numbers : the chosen frames, and their numbers in the movie
+    held_out : index of the one that is kept for validation
+    regions : parts of them to learn from, all where there are none
+    """
+
+    frames: list[NDArray[Any]]
+    numbers: list[int]
+    held_out: int | None
+    regions: tuple[Region, ...]
+    pixel_nm: float | None
+
+    def check(self, ensemble: LoadedEnsemble) -> None:
+        """See that the ensemble can look at every frame before it looks at any."""
+        size = None if self.pixel_nm is None else (self.pixel_nm, self.pixel_nm)
+        for frame, number in zip(self.frames, self.numbers, strict=True):
+            try:
+                prepare(frame, size, ensemble.card)
+            except FrameRefused as error:
+                raise FrameRefused(error.code, f"frame {number}: {error}") from error
+
+    def crops(self, relabelled: Relabelled, recipe: Recipe, data: ExperimentalData) -> TrainingSet:
+        """The training images."""
+        return crops(
+            self.frames,
+            relabelled.labels.positions,
+            relabelled.labels.kinds,
+            classes=len(recipe.classes),
+            side_px=data.crop_px,
+            count=data.crops,
+            seed=recipe.training.seed,
+            pixel_nm=self.pixel_nm,
+            regions=self.regions,
+            radius_px=relabelled.radius_px,
+            grain_px=grain_px(recipe),
+            validation=data.validation,
+            held_out=self.held_out,
+            numbers=self.numbers,
+        )
+
+    def counts(self, labels: Labels) -> dict[str, int]:
+        """Atoms found, left out for which reason, kept; and, where only parts of the frames are learned from, how many of those lie there."""
+        if not self.regions:
+            return labels.counts
+        places = [atoms[which >= 0] for atoms, which in zip(labels.atoms, labels.kinds, strict=True)]
+        inside = sum(int(np.logical_or.reduce([_inside(one, region) for region in self.regions]).sum()) for one in places)
+        return {**labels.counts, "kept in the regions": inside}
+
+    def story(self) -> dict[str, Any]:
+        """What the card tells of it."""
+        return {
+            "frames": self.numbers,
+            "validation_frame": None if self.held_out is None else self.numbers[self.held_out],
+            "regions": [list(region) for region in self.regions],
+        }
 
 
 def refine(
@@ -93,35 +153,21 @@ def refine(
         raise InputError(f"recipe {recipe.name!r} learns from {data.kind} images; a refinement needs data of kind 'experimental'")
     chosen = _chosen_frames(frames, use)
     held_out = len(chosen) // 2 if data.hold_out and len(chosen) >= _ENOUGH_TO_HOLD_OUT else None
+    source = _Source([frames[k] for k in chosen], chosen, held_out, tuple(regions), pixel_nm)
     _check_members(parent, members)
     done: list[Iteration] = []
     for number in range(1, iterations + 1):
         run = Run(out / str(number))
         with _loaded(parent) as ensemble:
-            _check_frames(ensemble, frames, chosen, pixel_nm)
+            source.check(ensemble)
             before = done[-1].detected[1] if done else detection_rate(ensemble, frames, pixel_nm, members)
-            relabelled = relabel(ensemble, [frames[k] for k in chosen], pixel_nm, members, recipe, data)
+            relabelled = relabel(ensemble, source.frames, pixel_nm, members, recipe, data)
         balanced = _balanced(recipe, relabelled.classes["atoms"])
-        made = crops(
-            [frames[k] for k in chosen],
-            relabelled.labels.positions,
-            relabelled.labels.kinds,
-            classes=len(recipe.classes),
-            side_px=data.crop_px,
-            count=data.crops,
-            seed=recipe.training.seed,
-            pixel_nm=pixel_nm,
-            regions=regions,
-            radius_px=relabelled.radius_px,
-            grain_px=grain_px(recipe),
-            validation=data.validation,
-            held_out=held_out,
-            numbers=chosen,
-        )
+        made = source.crops(relabelled, balanced, data)
         provide(balanced, run, made)
         weights = _baseline(parent, members, balanced, run) if recipe.training.strategy == "baseline" else None
-        counts = _counts(relabelled.labels, regions)
-        about = {"training": {"atoms": counts} | _story(parent, members, relabelled, number) | _places(chosen, held_out, regions)}
+        counts = source.counts(relabelled.labels)
+        about = {"training": {"atoms": counts} | _story(parent, members, relabelled, number) | source.story()}
         card = train_ensemble(balanced, run, executor, data=made, weights=weights, about=about, done=begin(run, number))
         parent, members = open_bundle(run.bundle), None
         with _loaded(parent) as ensemble:
@@ -183,28 +229,10 @@ def _story(parent: Bundle, members: Sequence[str] | None, relabelled: Relabelled
     }
 
 
-def _counts(labels: Labels, regions: Sequence[Region]) -> dict[str, int]:
-    """Atoms found, left out for which reason, kept; and, where only parts of the frames are learned from, how many of those lie there."""
-    if not regions:
-        return labels.counts
-    places = [atoms[which >= 0] for atoms, which in zip(labels.atoms, labels.kinds, strict=True)]
-    inside = sum(int(np.logical_or.reduce([_inside(one, region) for region in regions]).sum()) for one in places)
-    return {**labels.counts, "kept in the regions": inside}
-
-
 def _inside(atoms: NDArray[np.float32], region: Region) -> NDArray[np.bool_]:
     y0, y1, x0, x1 = region
     within: NDArray[np.bool_] = (atoms[:, 0] >= y0) & (atoms[:, 0] < y1) & (atoms[:, 1] >= x0) & (atoms[:, 1] < x1)
     return within
-
-
-def _places(chosen: Sequence[int], held_out: int | None, regions: Sequence[Region]) -> dict[str, Any]:
-    """What the card tells of which frames and parts of them were learned from."""
-    return {
-        "frames": list(chosen),
-        "validation_frame": None if held_out is None else chosen[held_out],
-        "regions": [list(region) for region in regions],
-    }
 
 
 def _chosen_frames(frames: Sequence[NDArray[Any]], use: Sequence[int] | None) -> list[int]:
@@ -215,16 +243,6 @@ def _chosen_frames(frames: Sequence[NDArray[Any]], use: Sequence[int] | None) ->
     if missing or not chosen:
         raise InputError(f"frame {missing[0]} is asked for, there are {len(frames)} frames, 0 to {len(frames) - 1}" if missing else "no frame is chosen")
     return chosen
-
-
-def _check_frames(ensemble: LoadedEnsemble, frames: Sequence[NDArray[Any]], chosen: Sequence[int], pixel_nm: float | None) -> None:
-    """See that the ensemble can look at the chosen frames before it looks at any."""
-    size = None if pixel_nm is None else (pixel_nm, pixel_nm)
-    for k in chosen:
-        try:
-            prepare(frames[k], size, ensemble.card)
-        except FrameRefused as error:
-            raise FrameRefused(error.code, f"frame {k}: {error}") from error
 
 
 def _check_members(parent: Bundle, members: Sequence[str] | None) -> None:
