@@ -10,7 +10,7 @@ from ._errors import BundleError
 from ._find import find_bundle, shipped_bundles
 from ._golden import GoldenFrame, load_golden, save_golden
 from ._member import check_member
-from ._open import Bundle, open_bundle
+from ._open import Bundle, is_bundle, open_bundle
 from ._write import MemberSource, write_bundle
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "diff_cards",
     "find_bundle",
     "load_golden",
+    "is_bundle",
     "open_bundle",
     "pack",
     "parse_card",

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from ._archive import unpack
 from ._errors import BundleError
-from ._open import check_has_card
+from ._open import check_has_card, is_bundle
 
 _SHIPPED = Path(__file__).parents[1] / "ensembles"
 
 
 def shipped_bundles() -> dict[str, Path]:
     """Name -> folder of the ensembles that come with Atomstream."""
-    return {folder.name: folder for folder in sorted(_SHIPPED.iterdir()) if (folder / "card.json").is_file()}
+    return {folder.name: folder for folder in sorted(_SHIPPED.iterdir()) if is_bundle(folder)}
 
 
 def find_bundle(name: str, state: Path) -> Path:
@@ -47,7 +47,7 @@ def _unpacked(archive: Path, into: Path) -> Path:
         unfinished = Path(tempfile.mkdtemp(dir=into))
         try:
             unpack(archive, unfinished)
-            if not (unfinished / "card.json").is_file():
+            if not is_bundle(unfinished):
                 raise BundleError("card", f"{archive} has no card.json, so it is not a bundle")
             unfinished.rename(folder)
         except BaseException:

@@ -53,6 +53,11 @@ def open_bundle(folder: Path, limits: Limits = LIMITS) -> Bundle:
     return bundle
 
 
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder has a card, whatever the card and the rest are worth."""
+    return (folder / "card.json").is_file()
+
+
 def check_has_card(folder: Path) -> None:
     """Refuse a folder that is no bundle, and name the bundle where it is the folder of the training that made one.
 
@@ -61,9 +66,9 @@ def check_has_card(folder: Path) -> None:
     BundleError
         of the check `card`.
     """
-    if not (folder / "card.json").is_file():
+    if not is_bundle(folder):
         inner = folder / "bundle"
-        meant = f"; did you mean {inner}?" if (inner / "card.json").is_file() else ""
+        meant = f"; did you mean {inner}?" if is_bundle(inner) else ""
         raise BundleError("card", f"{folder} has no card.json, so it is not a bundle{meant}")
 
 

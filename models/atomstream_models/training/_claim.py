@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bundle import is_bundle
 from ..errors import InputError
 from ._files import write_whole
 from .data import TrainingSet
@@ -37,7 +38,7 @@ def claim(file: Path, **parts: Any) -> None:
     folder = file.parent
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; a run needs a folder")
-    if (folder / "card.json").exists():
+    if is_bundle(folder):
         raise InputError(f"{folder} is a bundle; choose another folder")
     held = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     wanted = json.loads(json.dumps(parts))

@@ -164,8 +164,10 @@ def refine(
             relabelled = relabel(ensemble, source.frames, pixel_nm, members, recipe, data)
         balanced = _balanced(recipe, relabelled.classes["atoms"])
         made = source.crops(relabelled, balanced, data)
-        provide(balanced, run, made)
-        weights = _baseline(parent, members, balanced, run) if recipe.training.strategy == "baseline" else None
+        weights = None
+        if recipe.training.strategy == "baseline":
+            provide(balanced, run, made)
+            weights = _baseline(parent, members, balanced, run)
         counts = source.counts(relabelled.labels)
         about = {"training": {"atoms": counts} | _story(parent, members, relabelled, number) | source.story()}
         card = train_ensemble(balanced, run, executor, data=made, weights=weights, about=about, done=begin(run, number))

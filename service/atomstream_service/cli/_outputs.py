@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from atomstream_models.bundle import is_bundle
 from atomstream_models.errors import InputError
 
 OVERWRITING = (
@@ -51,7 +52,7 @@ def check_apart(files: Sequence[Path]) -> None:
 def check_outside_bundles(path: Path) -> None:
     """Refuse an output inside a bundle's folder."""
     for folder in path.resolve().parents:
-        if (folder / "card.json").is_file():
+        if is_bundle(folder):
             raise InputError(f"{path} lies in the bundle {folder}: a bundle holds nothing but what its card names")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
+from atomstream_models.evaluation import MATCH
 from atomstream_models.metrics import score
 from atomstream_models.simulation import Material, MicroscopeFrame, SimulatedMicroscope, labelled
 
@@ -19,9 +20,6 @@ from ..errors import AtomstreamError
 from ._launch import Launched, launched
 from ._report import write_report
 from ._table import Show, table
-
-MATCH = 0.35
-"""A found atom is right within this share of the nearest-neighbour distance."""
 
 BUNDLES: dict[Material, str] = {"graphene": "graphene", "perovskite": "perovskite", "rock-salt": "perovskite"}
 """The materials that the demo can show, each with the shipped ensemble that knows it."""
