@@ -55,8 +55,11 @@ def main() -> None:
     with np.load(data) as arrays:
         sets = [arrays[name][:, None].astype(np.float32) for name in ("images", "masks", "test_images", "test_masks")]
     name = str(out.with_suffix(""))
-    # Its EnsembleTrainer, asked for one member at a time, would give every one the same first weights and batches.
+    # Its EnsembleTrainer, asked for one member at a time, would give every one the same first weights and batches; what it does
+    # before each member (`train_baseline`: seed, then Xavier weights, which Segmentor alone would not draw) is done here instead.
     model = Segmentor("Unet", nb_classes=1, seed=seed)
+    model._reset_rng(seed)
+    model._reset_weights()
     settings = {"training_cycles": steps, "batch_size": 32, "swa": True, "batch_seed": seed, "plot_training_history": False, "filename": name}
     with contextlib.redirect_stdout(io.StringIO()):
         began = time.perf_counter()
