@@ -4,20 +4,24 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_plain_bundle
+from conftest import dots, make_plain_bundle
+from numpy.typing import NDArray
 from streaming import streaming
 
+from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_models.bundle import Bundle
 from atomstream_service.config import Config
 from atomstream_service.demo import free_endpoint
-from atomstream_service.engine import EngineSpec
+from atomstream_service.engine import EngineSpec, Wanted
 from atomstream_service.transport import CommandClient, CommandRefused
+from atomstream_wire import Result
 
 WHY = {"actor": "test", "reason": ""}
 
@@ -31,14 +35,18 @@ class EngineProcess:
     def call(self, operation: str, **arguments: Any) -> Any:
         return self.commands.call(operation, arguments, timeout_s=30).body
 
+    def apply(self, bundle: Bundle, generation: int, **more: Any) -> None:
+        wanted = Wanted(generation=generation, sha256=bundle.sha256, folder=bundle.folder, states={}, selected=True, **more)
+        self.call("apply", wanted=wanted.model_dump(mode="json"), why=WHY)
+
 
 @contextlib.contextmanager
-def engine_process(bundle: Path, folder: Path, **settings: Any) -> Iterator[EngineProcess]:
+def engine_process(bundle: Bundle, folder: Path, **settings: Any) -> Iterator[EngineProcess]:
     """An engine without a control plane."""
     frames, results, commands = f"tcp://{free_endpoint()}", f"tcp://{free_endpoint()}", f"ipc://{folder}/c"
     config = Config(frames=({"endpoint": frames, "policy": "queue"},), results=results, warm_shapes=((128, 128),), **settings)
-    spec = EngineSpec(config=config, commands=commands, bundle=bundle, generation=1, states={}, selected=True)
-    (folder / "spec.json").write_text(spec.model_dump_json())
+    wanted = Wanted(generation=1, sha256=bundle.sha256, folder=bundle.folder, states={}, selected=True)
+    (folder / "spec.json").write_text(EngineSpec(config=config, commands=commands, wanted=wanted).model_dump_json())
     command = [sys.executable, "-m", "atomstream_service.engine", str(folder / "spec.json")]
     engine = EngineProcess(frames, results, CommandClient(commands))
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
@@ -52,17 +60,51 @@ def engine_process(bundle: Path, folder: Path, **settings: Any) -> Iterator[Engi
             process.kill()
 
 
+class Feed:
+    """Sends one frame at a time to an engine and waits for what becomes of it."""
+
+    def __init__(self, engine: EngineProcess) -> None:
+        self._publisher = FramePublisher("test/feed", engine.frames)
+        self._subscriber = ResultSubscriber(engine.results, kinds=("atoms", "error"))
+
+    def __enter__(self) -> Feed:
+        assert self._publisher.wait_for_reader()
+        time.sleep(0.2)  # the subscription has to reach the engine before its first answer leaves it
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self._publisher.close()
+        self._subscriber.close()
+
+    def send(self, image: NDArray[Any]) -> Result | None:
+        self._publisher.publish(image)
+        return self._subscriber.receive(20)
+
+    def answer(self, image: NDArray[Any]) -> Atoms:
+        result = self.send(image)
+        assert isinstance(result, Atoms), result
+        return result
+
+
+def _until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+    deadline = time.monotonic() + 20
+    while not good(seen := look()):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.02)
+    return seen
+
+
 def test_a_swap_under_load_loses_no_frame_and_mixes_nothing(graphene: Bundle, tmp_path: Path) -> None:
     other = make_plain_bundle(tmp_path / "other", biases=(-1.0, -2.0, -1.5), name="other")
     (tmp_path / "run").mkdir()
     sha_at = {1: graphene.sha256}
-    with engine_process(graphene.folder, tmp_path / "run") as engine, streaming(engine.frames, engine.results, shape=(128, 128)) as stream:
+    with engine_process(graphene, tmp_path / "run") as engine, streaming(engine.frames, engine.results, shape=(128, 128)) as stream:
         stream.wait_for(3)
         for generation in range(2, 12):
             bundle = other if generation % 2 == 0 else graphene
-            staged = engine.call("stage", key="next", folder=str(bundle.folder))
-            engine.call("swap", key="next", generation=generation, states={}, selected=True, why=WHY)
-            sha_at[generation] = staged["sha256"]
+            engine.call("stage", sha256=bundle.sha256, folder=str(bundle.folder))
+            engine.apply(bundle, generation)
+            sha_at[generation] = bundle.sha256
             stream.wait_for(len(stream.answers) + 2)
 
     assert stream.unanswered == 0
@@ -80,37 +122,121 @@ def test_a_swap_under_load_loses_no_frame_and_mixes_nothing(graphene: Bundle, tm
 def test_a_bundle_that_can_not_be_staged_leaves_the_live_one_alone(graphene: Bundle, tmp_path: Path) -> None:
     bad = make_plain_bundle(tmp_path / "bad", biases=(float("nan"), -1.0))
     (tmp_path / "run").mkdir()
-    with engine_process(graphene.folder, tmp_path / "run") as engine, streaming(engine.frames, engine.results, shape=(128, 128)) as stream:
+    with engine_process(graphene, tmp_path / "run") as engine, streaming(engine.frames, engine.results, shape=(128, 128)) as stream:
         with pytest.raises(CommandRefused, match="finite"):
-            engine.call("stage", key="bad", folder=str(bad.folder))
+            engine.call("stage", sha256=bad.sha256, folder=str(bad.folder))
         with pytest.raises(CommandRefused) as missing:
-            engine.call("stage", key="none", folder=str(tmp_path / "none"))
-        with pytest.raises(CommandRefused) as unstaged:
-            engine.call("swap", key="bad", generation=9, states={}, selected=True, why=WHY)
+            engine.call("stage", sha256="0" * 64, folder=str(tmp_path / "none"))
+        with pytest.raises(CommandRefused, match="finite"):
+            engine.apply(bad, 9)
         stream.wait_for(len(stream.answers) + 2)
         assert engine.call("status")["ensemble"]["generation"] == 1
 
-    assert (missing.value.code, unstaged.value.code) == ("card", "not_staged")
+    assert missing.value.code == "card"
     assert stream.unanswered == 0
 
 
-def test_a_staged_bundle_can_be_dropped_and_staged_again(graphene: Bundle, plain_bundle: Bundle, tmp_path: Path) -> None:
-    with engine_process(graphene.folder, tmp_path) as engine:
-        engine.call("stage", key="a", folder=str(plain_bundle.folder))
-        with pytest.raises(CommandRefused) as twice:
-            engine.call("stage", key="a", folder=str(plain_bundle.folder))
-        assert engine.call("status")["staged"] == ["a"]
-        engine.call("drop", key="a")
+def test_a_bundle_is_staged_once_and_can_be_dropped(graphene: Bundle, plain_bundle: Bundle, tmp_path: Path) -> None:
+    with engine_process(graphene, tmp_path) as engine:
+        for _ in range(2):
+            engine.call("stage", sha256=plain_bundle.sha256, folder=str(plain_bundle.folder))
+            assert engine.call("status")["staged"] == [plain_bundle.sha256]
+        engine.call("stage", sha256=graphene.sha256, folder=str(graphene.folder))
+        assert engine.call("status")["staged"] == [plain_bundle.sha256]
+        engine.call("drop", sha256=plain_bundle.sha256)
         assert engine.call("status")["staged"] == []
-        engine.call("stage", key="a", folder=str(plain_bundle.folder))
-
-    assert twice.value.code == "staged_already"
 
 
-def test_commands_are_answered_while_others_wait(graphene: Bundle, tmp_path: Path) -> None:
-    with engine_process(graphene.folder, tmp_path) as engine:
-        slow = threading.Thread(target=lambda: engine.call("stage", key="again", folder=str(graphene.folder)))
+def test_an_ensemble_that_fails_in_its_first_frames_gives_way_to_the_last_good_one_and_no_frame_is_lost(tmp_path: Path) -> None:
+    good = make_plain_bundle(tmp_path / "good", name="good")
+    fragile = make_plain_bundle(tmp_path / "fragile", biases=(-1.0, 2.0), fragile=1, name="fragile")
+    (tmp_path / "run").mkdir()
+    with engine_process(good, tmp_path / "run") as engine, Feed(engine) as feed:
+        feed.answer(dots((64, 64), [(20.0, 20.0)]))
+        engine.apply(fragile, 2, trial_frames=3, fallback_generation=3)
+        tried = feed.answer(dots((64, 64), [(20.0, 20.0)]) + 1)
+        on_trial = engine.call("status")["trial"]
+        back = feed.answer(dots((64, 64), [(20.0, 20.0)]) - 5)
+        status = engine.call("status")
+
+    assert (tried.report.ensemble.name, tried.report.ensemble.generation) == ("fragile", 2)
+    assert (on_trial["frames_left"], on_trial["last_good"]["name"]) == (2, "good")
+    assert (back.report.ensemble.name, back.report.ensemble.generation, back.report.members_used) == ("good", 3, ("m00", "m01"))
+    assert (status["reverted"]["name"], status["reverted"]["tried_generation"], status["trial"]) == ("fragile", 2, None)
+    assert "m01" in status["reverted"]["reason"]
+    assert status["failures"] == {}
+
+
+def test_a_frame_that_the_last_good_ensemble_fails_on_too_is_no_fault_of_the_new_one(tmp_path: Path) -> None:
+    good = make_plain_bundle(tmp_path / "good", biases=(2.0,), fragile=0, name="good")
+    new = make_plain_bundle(tmp_path / "new", biases=(2.0,), fragile=0, name="new", version="2")
+    (tmp_path / "run").mkdir()
+    with engine_process(good, tmp_path / "run") as engine, Feed(engine) as feed:
+        engine.apply(new, 2, trial_frames=3, fallback_generation=3)
+        refused = feed.send(dots((64, 64), [(20.0, 20.0)]) - 5)
+        answered = feed.answer(dots((64, 64), [(20.0, 20.0)]) + 1)
+
+    assert isinstance(refused, Failure)
+    assert refused.code == "no_member"
+    assert (answered.report.ensemble.name, answered.report.ensemble.generation) == ("new", 2)
+
+
+def test_a_trial_ends_after_its_frames_and_the_old_ensemble_can_come_back_within_it(graphene: Bundle, plain_bundle: Bundle, tmp_path: Path) -> None:
+    with engine_process(graphene, tmp_path) as engine, Feed(engine) as feed:
+        engine.apply(plain_bundle, 2, trial_frames=2, fallback_generation=3)
+        engine.apply(graphene, 4, trial_frames=2, fallback_generation=5)
+        went_back = engine.call("status")
+        engine.apply(plain_bundle, 6, trial_frames=2, fallback_generation=7)
+        for _ in range(2):
+            feed.answer(dots((64, 64), [(20.0, 20.0)]))
+        settled = engine.call("status")
+
+    assert (went_back["ensemble"]["name"], went_back["ensemble"]["generation"], went_back["trial"]) == ("graphene", 4, None)
+    assert (settled["ensemble"]["name"], settled["trial"]) == ("plain", None)
+
+
+def test_a_candidate_is_compared_with_the_live_ensemble_and_becomes_live_without_loading(tmp_path: Path) -> None:
+    live = make_plain_bundle(tmp_path / "live", biases=(-4.0, -4.0))
+    candidate = make_plain_bundle(tmp_path / "candidate", biases=(-5.0, -4.5, -4.0), name="candidate")
+    (tmp_path / "run").mkdir()
+    with engine_process(live, tmp_path / "run", shadow_every=1) as engine, Feed(engine) as feed:
+        engine.call("set_candidate", sha256=candidate.sha256, folder=str(candidate.folder), why=WHY)
+        for _ in range(3):
+            answer = feed.answer(dots((64, 64), [(20.0, 20.0), (40.0, 44.0)]))
+            assert answer.report.ensemble.name == "plain"
+        compared = _until(lambda: engine.call("status")["candidate"], lambda one: one["frames"] == 3)
+        engine.apply(candidate, 2)
+        status = engine.call("status")
+        engine.call("set_candidate", sha256=live.sha256, folder=str(live.folder), why=WHY)
+        engine.call("set_candidate", sha256=None, folder=None, why=WHY)
+        assert engine.call("status")["candidate"] is None
+
+    assert compared["name"] == "candidate"
+    assert compared["agreement"]["f1"] == 1.0
+    assert compared["agreement"]["count_ratio"] == 1.0
+    assert compared["agreement"]["std"] > 0
+    assert compared["agreement"]["live_std"] == 0
+    assert compared["agreement"]["latency_ms"] > 0
+    assert (status["ensemble"]["name"], status["candidate"], status["staged"]) == ("candidate", None, [])
+
+
+def test_a_candidate_that_fails_says_why_and_disturbs_nobody(tmp_path: Path) -> None:
+    live = make_plain_bundle(tmp_path / "live", biases=(-1.0, -1.0))
+    candidate = make_plain_bundle(tmp_path / "candidate", biases=(-1.0, 2.0), fragile=1, name="candidate")
+    (tmp_path / "run").mkdir()
+    with engine_process(live, tmp_path / "run", shadow_every=1) as engine, Feed(engine) as feed:
+        engine.call("set_candidate", sha256=candidate.sha256, folder=str(candidate.folder), why=WHY)
+        answer = feed.answer(dots((64, 64), [(20.0, 20.0)]) - 5)
+        seen = _until(lambda: engine.call("status")["candidate"], lambda one: one["failed"] == 1)
+
+    assert answer.report.members_used == ("m00", "m01")
+    assert "m01" in seen["failure"]
+
+
+def test_commands_are_answered_while_others_wait(graphene: Bundle, plain_bundle: Bundle, tmp_path: Path) -> None:
+    with engine_process(graphene, tmp_path) as engine:
+        slow = threading.Thread(target=lambda: engine.call("stage", sha256=plain_bundle.sha256, folder=str(plain_bundle.folder)))
         slow.start()
         assert engine.call("status")["device"] in ("cpu", "cuda")
         slow.join(30)
-        assert engine.call("status")["staged"] == ["again"]
+        assert engine.call("status")["staged"] == [plain_bundle.sha256]

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from atomstream_service.control._members import Members, Wish
+from atomstream_service.control._keeper import Keeper, restored
+from atomstream_service.control._members import Members
 from atomstream_service.control._refusal import RequestRefused
 from atomstream_service.control._store import Store, StoreUnusable
+from atomstream_service.control._wish import EnsembleRef, Lineup, Wish
 from atomstream_service.members import MemberState
 from atomstream_service.transport import EngineSilent, EngineUnavailable
 
@@ -39,8 +41,20 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def _members(store: Store, engine: Engine, bundle: str = "a" * 64, min_active: int = 1) -> Members:
-    return Members(bundle, IDS, store, min_active, engine)
+class Held(Members):
+    """Members with the wish that they change within reach."""
+
+    def __init__(self, store: Store, engine: Engine, bundle: str, min_active: int) -> None:
+        self.keeper = Keeper(restored(store, Lineup(EnsembleRef("plain", "1", bundle), dict.fromkeys(IDS, ON), False)), store, engine)
+        super().__init__(self.keeper, min_active)
+
+    @property
+    def wish(self) -> Wish:
+        return self.keeper.wish
+
+
+def _members(store: Store, engine: Engine, bundle: str = "a" * 64, min_active: int = 1) -> Held:
+    return Held(store, engine, bundle, min_active)
 
 
 def test_a_change_is_told_journalled_and_counted(store: Store) -> None:
@@ -60,41 +74,32 @@ def test_a_restart_forgets_nothing(store: Store) -> None:
     generation = _members(store, Engine()).change({"m01": OFF}, "kim", "")
     again = _members(store, Engine()).wish
 
-    assert (again.generation, again.states["m01"], again.selected) == (generation, OFF, True)
+    assert (again.generation, again.states["m01"], again.live.selected) == (generation, OFF, True)
 
 
 def test_another_ensemble_starts_with_all_members_and_a_higher_generation(store: Store) -> None:
     generation = _members(store, Engine()).change({"m01": OFF}, "kim", "")
     other = _members(store, Engine(), bundle="b" * 64).wish
 
-    assert (other.generation, other.states["m01"], other.selected) == (generation + 1, ON, False)
+    assert (other.generation, other.states["m01"], other.live.selected) == (generation + 1, ON, False)
 
 
 def test_without_an_engine_the_change_is_remembered_and_told_when_it_is_back(store: Store) -> None:
     engine = Engine()
     members = _members(store, engine)
-    old = members.wish.generation
     engine.there = False
     generation = members.change({"m01": OFF}, "kim", "")
     engine.there = True
-    members.reconcile(old)
+    members.keeper.remind()
 
     assert engine.told == [(generation, {"m00": ON, "m01": OFF, "m02": ON})]
-
-
-def test_an_engine_that_is_up_to_date_is_told_nothing(store: Store) -> None:
-    engine = Engine()
-    members = _members(store, engine)
-    members.reconcile(members.wish.generation)
-
-    assert engine.told == []
 
 
 def test_the_first_choice_counts_as_a_change_even_where_no_state_differs(store: Store) -> None:
     members = _members(store, Engine())
     first = members.change({"m00": ON}, "kim", "looked at all of them")
 
-    assert members.wish.selected
+    assert members.wish.live.selected
     assert members.change({"m00": ON}, "kim", "again") == first
 
 
@@ -133,7 +138,7 @@ def test_an_engine_that_does_not_say_leaves_the_caller_in_no_doubt(store: Store)
     with pytest.raises(EngineSilent):
         members.change({"m01": OFF}, "kim", "asked again")
     engine.silent = False
-    members.reconcile(members.wish.generation - 1)
+    members.keeper.remind()
 
     assert engine.told == [(members.wish.generation, {"m00": ON, "m01": OFF, "m02": ON})]
 
@@ -152,7 +157,7 @@ def test_a_failed_member_is_no_selection(store: Store) -> None:
     members = _members(store, Engine())
     members.mark_failed({"m02": "out of memory"})
 
-    assert not members.wish.selected
+    assert not members.wish.live.selected
 
 
 def test_choosing_at_once_from_two_sides_leaves_one_choice(store: Store) -> None:
@@ -179,3 +184,26 @@ def test_the_journal_gives_the_newest_or_those_after_an_id(store: Store) -> None
 def test_one_state_folder_serves_one_service(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="another service"):
         Store(tmp_path)
+
+
+def test_a_quarantined_member_stays_out_until_somebody_acknowledges_it(store: Store) -> None:
+    engine = Engine()
+    members = _members(store, engine)
+    first = members.quarantine("m01", "disagrees with the others")
+    again = members.quarantine("m01", "disagrees with the others")
+
+    assert first == again
+    assert members.wish.states["m01"] is MemberState.QUARANTINED
+    assert not members.wish.live.selected
+    members.acknowledge("m01", ON, "kim", "the tip was cleaned")
+    members.acknowledge("m00", MemberState.DISABLED, "kim", "")
+
+    assert members.wish.states == dict.fromkeys(IDS, ON)
+    assert [line["action"] for line in store.journal()][-2:] == ["quarantine", "acknowledge"]
+
+
+def test_the_policy_can_not_undercut_the_quorum(store: Store) -> None:
+    members = _members(store, Engine(), min_active=3)
+    with pytest.raises(RequestRefused):
+        members.quarantine("m01", "disagrees with the others")
+    assert members.wish.states["m01"] is ON

@@ -85,6 +85,9 @@ class Config(_Confined):
     warm_shapes: tuple[tuple[Side, Side], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
     min_active: int = Field(1, ge=1, description="members that must stay enabled")
     shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")
+    trial_frames: int = Field(
+        20, ge=0, le=100_000, description="frames that a newly activated ensemble has to answer before the one before it is let go; 0 = none"
+    )
     results_backlog: int = Field(64, ge=1, description="messages kept for a slow reader of results before it loses some")
     start_s: float = Field(300.0, gt=0, description="seconds that the engine may take to load and warm its ensemble")
     stall_s: float = Field(120.0, gt=0, description="seconds on one frame after which the engine is restarted")

@@ -6,15 +6,20 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from atomstream_models.bundle import Bundle
+from atomstream_models.bundle import Bundle, open_bundle
 
 from ..config import Config
-from ..engine import EngineSpec
+from ..engine import EngineSpec, Wanted
 from ..members import MemberState
+from ..registry import Registry
 from ..transport import EngineUnavailable, Reply
-from ._members import Members, Wish
+from ._ensembles import Ensembles, reference
+from ._keeper import Keeper, restored
+from ._lease import Leases
+from ._members import Members
 from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
+from ._wish import Lineup, Wish
 
 log = logging.getLogger(__name__)
 
@@ -22,15 +27,23 @@ log = logging.getLogger(__name__)
 class Service:
     """The control plane without its HTTP.
 
-    bundle : the ensemble, opened and checked
+    configured : the ensemble that the service is started with, opened and checked
     on_hopeless : called when the engine can't start at all
     """
 
-    def __init__(self, config: Config, bundle: Bundle, on_hopeless: Callable[[], None]) -> None:
+    def __init__(self, config: Config, configured: Bundle, on_hopeless: Callable[[], None]) -> None:
         self.config = config
-        self.bundle = bundle
         self.store = Store(config.state)
-        self.members = Members(bundle.sha256, bundle.card.member_ids, self.store, config.min_active, self._set_members)
+        self.registry = Registry(config.state / "registry")
+        self.registry.adopt(configured, "configured", "control")
+        self._opened: dict[tuple[str, str], Bundle] = {}
+        every_member = Lineup(reference(configured), dict.fromkeys(configured.card.member_ids, MemberState.ENABLED), False)
+        self.keeper = Keeper(restored(self.store, every_member), self.store, self._tell)
+        self.members = Members(self.keeper, config.min_active)
+        self.ensembles = Ensembles(
+            self.keeper, self.registered, self.call, min_active=config.min_active, trial_frames=config.trial_frames, load_s=config.start_s
+        )
+        self.leases = Leases(self.store, lambda: self.wish.generation)
         self.supervisor = Supervisor(
             self._spec,
             watchdog_s=config.watchdog_s,
@@ -40,6 +53,22 @@ class Service:
             on_status=self._on_status,
             on_hopeless=on_hopeless,
         )
+
+    @property
+    def wish(self) -> Wish:
+        return self.keeper.wish
+
+    @property
+    def bundle(self) -> Bundle:
+        """The live ensemble's."""
+        live = self.wish.live.ensemble
+        return self.registered(live.name, live.version)
+
+    def registered(self, name: str, version: str) -> Bundle:
+        """A registered bundle, opened and checked once; raises NotRegistered, BundleError."""
+        if (name, version) not in self._opened:
+            self._opened[name, version] = open_bundle(self.registry.get(name, version).folder)
+        return self._opened[name, version]
 
     def start(self) -> None:
         self.supervisor.start()
@@ -54,9 +83,10 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """The answer of `GET /v1/status`; complete whatever the engine does."""
-        supervisor, wish = self.supervisor, self.members.wish
+        supervisor, wish = self.supervisor, self.wish
         seen, state = self._seen()
-        card = self.bundle.card
+        bundle = self.bundle
+        card = bundle.card
         running = seen.get("members", {})
         timing = seen.get("timing", {})
         return {
@@ -72,11 +102,14 @@ class Service:
             "ensemble": {
                 "name": card.name,
                 "version": card.version,
-                "sha256": self.bundle.sha256,
+                "sha256": bundle.sha256,
                 "generation": wish.generation,
                 "classes": list(card.classes),
                 "origin": card.origin,
-                "selected": wish.selected,
+                "selected": wish.live.selected,
+                "trial": seen.get("trial"),
+                "candidate": seen.get("candidate"),
+                "reverted": seen.get("reverted"),
             },
             "members": {member: {"state": state, "latency_ms": running.get(member, {}).get("latency_ms")} for member, state in wish.states.items()},
             "streams": seen.get("streams", {}),
@@ -102,35 +135,49 @@ class Service:
         seen, state = self._seen()
         if state is not EngineState.READY:
             return [f"the engine is {state}"]
-        if MemberState.ENABLED not in self.members.wish.states.values():
+        if MemberState.ENABLED not in self.wish.states.values():
             return ["no member is enabled"]
         busy_s = seen["busy_s"] or 0.0
         return [f"one frame has been under way for {busy_s:.0f} s"] if busy_s > self.config.watchdog_s else []
 
     def _spec(self, commands: str) -> EngineSpec:
-        wish = self.members.wish
-        return EngineSpec(
-            config=self.config,
-            commands=commands,
-            bundle=self.bundle.folder,
+        if self.supervisor.restarts:
+            self.ensembles.engine_ended()
+        return EngineSpec(config=self.config, commands=commands, wanted=self._wanted(self.wish))
+
+    def _wanted(self, wish: Wish) -> Wanted:
+        live, trial = wish.live, wish.trial
+        return Wanted(
             generation=wish.generation,
-            states={member: str(state) for member, state in wish.states.items()},
-            selected=wish.selected,
+            sha256=live.ensemble.sha256,
+            folder=self.registered(live.ensemble.name, live.ensemble.version).folder,
+            states=dict(live.states),
+            selected=live.selected,
+            trial_frames=0 if trial is None else self.config.trial_frames,
+            fallback_generation=None if trial is None else trial.generation,
         )
 
-    def _set_members(self, wish: Wish, why: Mapping[str, str], patience_s: float) -> None:
-        arguments = {"generation": wish.generation, "states": dict(wish.states), "selected": wish.selected, "why": dict(why)}
-        self.call("set_members", arguments, timeout_s=patience_s)
+    def _tell(self, wish: Wish, why: Mapping[str, str], patience_s: float) -> None:
+        self.call("apply", {"wanted": self._wanted(wish).model_dump(mode="json"), "why": dict(why)}, timeout_s=patience_s)
 
     def _on_ready(self, status: Mapping[str, Any]) -> None:
         generation = status["ensemble"]["generation"]
         if self.supervisor.restarts:
             self.store.record(Entry("control", "restart_engine", "engine", "it had ended", None, {"pid": status["pid"]}, generation), {})
-        self.members.reconcile(generation)
+        self._follow(status)
 
     def _on_status(self, status: Mapping[str, Any]) -> None:
         if status["failures"]:
             log.error("members failed: %s", status["failures"])
             self.members.mark_failed(status["failures"])
         else:
-            self.members.reconcile(status["ensemble"]["generation"])
+            self._follow(status)
+
+    def _follow(self, status: Mapping[str, Any]) -> None:
+        """Note what the engine did by itself, and remind it of what it has missed."""
+        self.ensembles.follow(status)
+        if status["ensemble"]["generation"] != self.wish.generation:
+            self.keeper.remind()
+        candidate, wanted = status["candidate"], self.wish.candidate
+        if (None if candidate is None else candidate["sha256"]) != (None if wanted is None else wanted.sha256):
+            self.ensembles.tell_candidate("control", "the engine had missed this change")

@@ -77,10 +77,19 @@ class Store:
                     entry.generation,
                 ),
             )
-            self._database.executemany(
-                "INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                [(name, json.dumps(value)) for name, value in state.items()],
-            )
+            self._put(state)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write state alone."""
+        with self._lock, self._database:
+            self._database.execute("BEGIN")
+            self._put(state)
+
+    def _put(self, state: Mapping[str, Any]) -> None:
+        self._database.executemany(
+            "INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [(name, json.dumps(value)) for name, value in state.items()],
+        )
 
     def journal(self, after: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """The newest `limit` lines, or the first `limit` with an id above `after`; oldest first."""

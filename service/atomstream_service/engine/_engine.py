@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from atomstream_models.runtime import processors
 from atomstream_wire import Event
 
 from ..members import MemberState
 from ..transport import FrameSocket, ResultSocket
-from ._inference import Inference
+from ._afterwards import Afterwards
+from ._candidate import Candidate
+from ._inference import Inference, NotLoaded
 from ._intake import Intake
 from ._ledger import Ledger
 from ._publishing import Pipeline
@@ -19,7 +22,8 @@ from ._receiving import Receiving
 from ._spec import EngineSpec
 from ._staging import Staging
 from ._timing import Timing
-from ._work import Active, Job
+from ._wanted import Wanted
+from ._work import Active, Finished, Job
 
 _MOST_REQUESTS = 8
 
@@ -38,16 +42,19 @@ class Engine:
     def __init__(self, spec: EngineSpec) -> None:
         config = spec.config
         self.staging = Staging(config.device, config.threads, config.warm_shapes)
-        ensemble = self.staging.load(spec.bundle)
-        states = {member: MemberState(spec.states.get(member, MemberState.ENABLED)) for member in ensemble.card.member_ids}
+        wanted = spec.wanted
+        ensemble = self.staging.load(wanted.folder)
+        states = {member: wanted.states.get(member, MemberState.ENABLED) for member in ensemble.card.member_ids}
         self.ledger = Ledger()
         self.timing = Timing()
         self.intake: Intake[Job] = Intake(config.frames, _MOST_REQUESTS, lambda job: self.ledger.lost(job.frame.source, "queue"))
         # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
         self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
         results = ResultSocket(config.results, config.results_backlog)
-        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map)
-        active = Active(ensemble, spec.generation, states, spec.selected)
+        self.afterwards = Afterwards([self._compare])
+        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add)
+        self._max_pixels = config.max_pixels
+        active = Active(ensemble, wanted.generation, states, wanted.selected)
         self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map)
         self._receiving = [
             Receiving(FrameSocket(endpoint), slot, config, self.ledger, self.pipeline.say_at_once)
@@ -56,6 +63,7 @@ class Engine:
 
     def start(self) -> None:
         """Start answering frames."""
+        self.afterwards.start()
         self.pipeline.start()
         self.inference.start()
         for receiving in self._receiving:
@@ -74,28 +82,48 @@ class Engine:
             else:
                 left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()
+        self.afterwards.stop()
         self._helpers.shutdown()
-        self.inference.active.ensemble.close()
+        self.staging.close()
 
-    def set_members(self, generation: int, states: Mapping[str, MemberState], selected: bool, why: Mapping[str, str]) -> None:
-        """Change member states from the next frame on; returns once no older result can follow."""
-        if self.inference.active.generation == generation:
+    def stage(self, sha256: str, folder: Path) -> None:
+        """Have an ensemble loaded, accepted and warm, wherever it is held; raises CommandRefused where it can't be."""
+        if not self.inference.holds(sha256) and sha256 not in self.staging.keys:
+            self.staging.stage(folder)
+
+    def apply(self, wanted: Wanted, why: Mapping[str, str]) -> None:
+        """Bring about a wanted state from the next frame on; returns once no older result can follow. Loads the ensemble where it has to."""
+        before = self.inference.active
+        if before.generation == wanted.generation:
             return
+        while True:
+            loaded = self.staging.take(wanted.sha256)
+            try:
+                self.inference.apply(wanted, loaded).result()
+                break
+            except NotLoaded:
+                self.staging.stage(wanted.folder)
+        active = self.inference.active
+        about = {"name": active.ensemble.card.name, "version": active.ensemble.card.version, "states": dict(wanted.states)}
+        kind = "member" if before.ensemble is active.ensemble else "ensemble"
+        self.pipeline.say(Event(kind, time.time(), {"generation": wanted.generation, **about, **why}))
 
-        def update(before: Active) -> Active:
-            return Active(before.ensemble, generation, {**before.states, **states}, selected)
+    def set_candidate(self, sha256: str | None, folder: Path | None, why: Mapping[str, str]) -> None:
+        """Have an ensemble run beside the live one, or none."""
+        candidate = None
+        if sha256 is not None and folder is not None:
+            before = self.inference.candidate
+            if before is not None and before.ensemble.bundle.sha256 == sha256:
+                return
+            ensemble = self.staging.take(sha256)
+            while ensemble is None:
+                self.staging.stage(folder)
+                ensemble = self.staging.take(sha256)
+            candidate = Candidate(ensemble, self._max_pixels)
+        self.inference.set_candidate(candidate).result()
+        self.pipeline.say(Event("ensemble", time.time(), {"candidate": None if candidate is None else candidate.about, **why}))
 
-        self._change(update, "member", {"generation": generation, "states": dict(states), **why})
-
-    def swap(self, key: str, generation: int, states: Mapping[str, MemberState], selected: bool, why: Mapping[str, str]) -> None:
-        """Make a staged ensemble the live one from the next frame on, and free the old one."""
-        ensemble = self.staging.take(key)
-        full = {member: states.get(member, MemberState.ENABLED) for member in ensemble.card.member_ids}
-        body = {"generation": generation, "name": ensemble.card.name, "version": ensemble.card.version, **why}
-        before = self._change(lambda _: Active(ensemble, generation, full, selected), "ensemble", body)
-        before.ensemble.close()
-
-    def _change(self, update: Callable[[Active], Active], kind: str, body: Mapping[str, object]) -> Active:
-        before = self.inference.change(update).result()
-        self.pipeline.say(Event(kind, time.time(), body))
-        return before
+    def _compare(self, finished: Finished) -> None:
+        run, candidate = None if finished.beside is None else finished.beside.result().candidate, self.inference.candidate
+        if run is not None and candidate is not None and candidate.ensemble.card is run.card:
+            candidate.compare(finished, run)

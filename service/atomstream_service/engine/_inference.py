@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, replace
 
 from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, infer, pixel_size_in_nm, prepare
 from atomstream_models.each import Each
-from atomstream_wire import Failure
+from atomstream_models.runtime import LoadedEnsemble
+from atomstream_wire import Event, Failure
 
 from ..config import Config
 from ..members import MemberState
+from ._beside import Beside
+from ._candidate import Candidate
 from ._intake import Intake
 from ._ledger import Ledger
 from ._publishing import Pipeline
+from ._trial import Reverted, Trial
+from ._wanted import Wanted
 from ._work import Active, Job, Work
 
 _IDLE_S = 0.5
@@ -25,11 +31,29 @@ class NoMember(RuntimeError):
     """No enabled member could run on a frame."""
 
 
+class NotLoaded(RuntimeError):
+    """The ensemble that was to become the live one is not loaded."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A frame that members have run on; failed : member id -> why its run failed."""
+
+    active: Active
+    prepared: Prepared
+    clock_prepared: float
+    inferred: Inferred
+    failed: Mapping[str, str]
+
+
 class Inference:
     """Answers frames one by one; what changes the ensemble happens between two of them.
 
     busy_since : when the frame that is being worked on was taken, on `time.monotonic`; None between frames
     failures : member id -> why its run failed; such a member is left out until the control plane has set its state
+    trial : the first frames of a new ensemble, while they last
+    reverted : the last trial that failed
+    candidate : the ensemble that runs beside the live one
     """
 
     def __init__(self, active: Active, intake: Intake[Job], pipeline: Pipeline, ledger: Ledger, config: Config, each: Each) -> None:
@@ -42,6 +66,9 @@ class Inference:
         self._frames = 0
         self.failures: dict[str, str] = {}
         self.busy_since: float | None = None
+        self.trial: Trial | None = None
+        self.reverted: Reverted | None = None
+        self.candidate: Candidate | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -53,29 +80,82 @@ class Inference:
         self._thread.start()
 
     def stop(self) -> None:
+        """End the thread, then free every ensemble."""
         self._stop.set()
         self._thread.join(10)
+        for ensemble in self._held():
+            ensemble.close()
 
-    def change(self, update: Callable[[Active], Active]) -> Future[Active]:
-        """Replace the active state at the next frame boundary.
+    def holds(self, sha256: str) -> bool:
+        """Whether an ensemble is loaded here: live, last good or candidate."""
+        return any(one.bundle.sha256 == sha256 for one in self._held())
 
-        The future holds the state before; it is done once every result of that state has been sent, so that
-        whoever waits for it sees none of them afterwards.
+    def apply(self, wanted: Wanted, loaded: LoadedEnsemble | None) -> Future[None]:
+        """Bring about a wanted state at the next frame boundary.
+
+        loaded : the ensemble, unless it is held here already
+        The future is done once every result of the state before has been sent, so that whoever waits for it sees none of them
+        afterwards; it raises `NotLoaded` where the ensemble is neither given nor held.
         """
-        done: Future[Active] = Future()
+        return self._at_boundary(lambda: self._apply(wanted, loaded))
+
+    def set_candidate(self, candidate: Candidate | None) -> Future[None]:
+        """Put another candidate on the bench, or none, from the next frame on; the one before it is freed."""
+
+        def change() -> list[LoadedEnsemble]:
+            before, self.candidate = self.candidate, candidate
+            return [] if before is None else [before.ensemble]
+
+        return self._at_boundary(change)
+
+    def _at_boundary(self, change: Callable[[], list[LoadedEnsemble]]) -> Future[None]:
+        """Call `change` between two frames; what it returns is freed once every result before it has been sent."""
+        done: Future[None] = Future()
 
         def at_boundary() -> None:
-            before = self._active
             try:
-                self._active = update(before)
-            except Exception as error:  # whatever the update raised belongs to the one who waits
+                freed = change()
+            except Exception as error:  # whatever it raised belongs to the one who waits
                 done.set_exception(error)
                 return
-            self.failures = {}
-            self._pipeline.after_all(lambda: done.set_result(before))
+
+            def sent() -> None:
+                _free(freed)
+                done.set_result(None)
+
+            self._pipeline.after_all(sent)
 
         self._intake.command(at_boundary)
         return done
+
+    def _apply(self, wanted: Wanted, loaded: LoadedEnsemble | None) -> list[LoadedEnsemble]:
+        before, trial = self._active, self.trial
+        if wanted.sha256 == before.ensemble.bundle.sha256:
+            self._active = Active(before.ensemble, wanted.generation, {**before.states, **wanted.states}, wanted.selected)
+            if trial is not None and wanted.fallback_generation is not None:
+                self.trial = replace(trial, generation=wanted.fallback_generation)
+            freed = [] if loaded is None else [loaded]
+        else:
+            held = {one.bundle.sha256: one for one in self._held()}
+            ensemble = held.get(wanted.sha256, loaded)
+            if ensemble is None:
+                raise NotLoaded(wanted.sha256)
+            states = {member: wanted.states.get(member, MemberState.ENABLED) for member in ensemble.card.member_ids}
+            self._active = Active(ensemble, wanted.generation, states, wanted.selected)
+            if self.candidate is not None and self.candidate.ensemble is ensemble:
+                self.candidate = None
+            last_good = before if trial is None else trial.last_good
+            on_trial = wanted.trial_frames and wanted.fallback_generation is not None and last_good.ensemble is not ensemble
+            self.trial = Trial(last_good, wanted.trial_frames, wanted.fallback_generation or 0) if on_trial else None
+            still = {id(one) for one in self._held()}
+            freed = [one for one in (*held.values(), *([loaded] if loaded is not None else [])) if id(one) not in still]
+        self.failures = {}
+        return freed
+
+    def _held(self) -> list[LoadedEnsemble]:
+        held = [self._active.ensemble]
+        held += [] if self.trial is None else [self.trial.last_good.ensemble]
+        return held if self.candidate is None else [*held, self.candidate.ensemble]
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -88,19 +168,9 @@ class Inference:
             self.busy_since = None
 
     def _answer(self, job: Job) -> None:
-        active = self._active
         taken = time.perf_counter()
-        frame = job.frame
         try:
-            prepared = prepare(
-                job.image,
-                pixel_size_in_nm(frame.pixel_size, frame.pixel_unit),
-                active.ensemble.card,
-                valid_rows=frame.valid_rows,
-                max_pixels=self._config.max_pixels,
-            )
-            ready = time.perf_counter()
-            inferred = self._infer(active, prepared)
+            run = self._tried(job) if self.trial is None else self._tried_twice(job, self.trial)
         except FrameRefused as error:
             self._fail(job, error.code, str(error))
             return
@@ -109,40 +179,102 @@ class Inference:
             return
         done = time.perf_counter()
         self._frames += job.done is None
-        shadows: dict[str, Inferred] = {}
-        self._pipeline.finish(Work(job, active, inferred, taken, ready, done, shadows))
-        if job.done is None and self._frames % self._config.shadow_every == 0:
-            self._run_shadows(active, prepared, shadows)
+        beside: Future[Beside] | None = Future() if job.done is None and self._is_somebody_beside(run) else None
+        self._pipeline.finish(Work(job, run.active, run.inferred, taken, run.clock_prepared, done, beside))
+        if beside is not None:
+            beside.set_result(self._beside(job, run))
+        if job.done is None:
+            self._passed_one()
 
-    def _infer(self, active: Active, prepared: Prepared) -> Inferred:
-        """Run the enabled members; a frame that one of them fails on is run again by the rest.
+    def _tried(self, job: Job) -> _Run:
+        run = self._attempt(self._active, job, self.failures)
+        self.failures.update(run.failed)
+        return run
+
+    def _tried_twice(self, job: Job, trial: Trial) -> _Run:
+        """A frame of a trial: where the new ensemble, or one of its members, fails on what the last good one can answer, that one is back."""
+        run, trouble = None, ""
+        try:
+            run = self._attempt(self._active, job, self.failures)
+            trouble = "; ".join(run.failed.values())
+        except (FrameRefused, NoMember) as error:
+            trouble = str(error)
+        if run is not None and not trouble:
+            return run
+        try:
+            safe = self._attempt(trial.last_good, job, ())
+        except (FrameRefused, NoMember):
+            return self._tried(job)  # no ensemble can answer it: the frame's fault, told as without a trial
+        self._revert(trial, trouble)
+        return replace(safe, active=self._active)
+
+    def _revert(self, trial: Trial, reason: str) -> None:
+        bad, self._active, self.trial, self.failures = self._active, trial.brought_back(), None, {}
+        label = bad.label
+        self.reverted = Reverted(label.name, label.version, label.sha256, bad.generation, trial.generation, reason)
+        good = self._active.label
+        body = {
+            "generation": trial.generation,
+            "name": good.name,
+            "version": good.version,
+            "actor": "engine",
+            "reason": f"{label.name} {label.version}: {reason}",
+        }
+        self._pipeline.say(Event("ensemble", time.time(), body))
+        self._pipeline.after_all(lambda: _free([bad.ensemble]))
+
+    def _passed_one(self) -> None:
+        if self.trial is None:
+            return
+        last_good, self.trial = self.trial.last_good, self.trial.passed_one()
+        if self.trial.frames_left <= 0:
+            self.trial = None
+            self._pipeline.after_all(lambda: _free([last_good.ensemble]))
+
+    def _attempt(self, active: Active, job: Job, left_out: Iterable[str]) -> _Run:
+        frame = job.frame
+        prepared = prepare(
+            job.image,
+            pixel_size_in_nm(frame.pixel_size, frame.pixel_unit),
+            active.ensemble.card,
+            valid_rows=frame.valid_rows,
+            max_pixels=self._config.max_pixels,
+        )
+        ready = time.perf_counter()
+        members = [member for member in active.members_in(MemberState.ENABLED) if member not in left_out]
+        return _Run(active, prepared, ready, *self._infer(active, prepared, members))
+
+    def _infer(self, active: Active, prepared: Prepared, members: Sequence[str]) -> tuple[Inferred, dict[str, str]]:
+        """Run some members; a frame that one of them fails on is run again by the rest.
 
         A member is blamed only where another one could run: what all fail on is the frame's fault.
         """
-        members = self._healthy(active, MemberState.ENABLED)
         failed: dict[str, str] = {}
         while members:
             try:
-                inferred = infer(prepared, active.ensemble.card, members, active.ensemble.run, self._each)
+                return infer(prepared, active.ensemble.card, members, active.ensemble.run, self._each), failed
             except MemberFailed as error:
                 failed[error.member] = str(error)
                 members = [member for member in members if member not in failed]
-            else:
-                self.failures.update(failed)
-                return inferred
         raise NoMember("; ".join(failed.values()) or "no member is enabled")
 
-    def _run_shadows(self, active: Active, prepared: Prepared, into: dict[str, Inferred]) -> None:
-        members = self._healthy(active, MemberState.SHADOW)
-        if not members or prepared.tensor is None:
-            return
-        try:
-            into.update(dict.fromkeys(members, infer(prepared, active.ensemble.card, members, active.ensemble.run)))
-        except MemberFailed as error:
-            self.failures[error.member] = str(error)
+    def _is_somebody_beside(self, run: _Run) -> bool:
+        if self._frames % self._config.shadow_every or run.prepared.tensor is None:
+            return False
+        return self.candidate is not None or bool(self._shadows(run.active))
 
-    def _healthy(self, active: Active, state: MemberState) -> Sequence[str]:
-        return [member for member in active.members_in(state) if member not in self.failures]
+    def _shadows(self, active: Active) -> list[str]:
+        return [member for member in active.members_in(MemberState.SHADOW) if member not in self.failures]
+
+    def _beside(self, job: Job, run: _Run) -> Beside:
+        """Run whoever never counts; the frame's own results are on their way already."""
+        shadows, members = None, self._shadows(run.active)
+        if members:
+            try:
+                shadows = infer(run.prepared, run.active.ensemble.card, members, run.active.ensemble.run)
+            except MemberFailed as error:
+                self.failures[error.member] = str(error)
+        return Beside(shadows, None if self.candidate is None else self.candidate.run(job, time.perf_counter))
 
     def _fail(self, job: Job, code: str, message: str) -> None:
         failure = Failure(job.frame.source, code, message, job.frame.session, job.frame.seq, time.time())
@@ -151,3 +283,9 @@ class Inference:
             return
         self._ledger.lost(job.frame.source, "rejected")
         self._pipeline.say(failure)
+
+
+def _free(ensembles: Sequence[LoadedEnsemble]) -> None:
+    """Give back the memory of ensembles that no frame needs any more, without holding one up."""
+    for one in ensembles:
+        threading.Thread(target=one.close, name="freeing", daemon=True).start()

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from atomstream_models.analysis import member_map
 from atomstream_models.runtime import runtime_report
 from atomstream_wire import Failure, Frame
 
-from ..members import MemberState
 from ..transport import CommandRefused, Reply
 from ._engine import Engine
+from ._wanted import Wanted
 from ._work import Finished, Job
 
 
@@ -34,10 +35,10 @@ class Operations:
     def __call__(self, operation: str, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         call = {
             "status": self.status,
-            "set_members": self.set_members,
             "stage": self.stage,
-            "swap": self.swap,
             "drop": self.drop,
+            "apply": self.apply,
+            "set_candidate": self.set_candidate,
             "infer": self.infer,
             "latest": self.latest,
         }.get(operation)
@@ -47,7 +48,8 @@ class Operations:
 
     def status(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         """Everything that can be read off without disturbing a frame."""
-        active = self._engine.inference.active
+        inference = self._engine.inference
+        active, trial, reverted, candidate = inference.active, inference.trial, inference.reverted, inference.candidate
         ensemble = active.ensemble
         return Reply(
             {
@@ -55,50 +57,41 @@ class Operations:
                 "device": ensemble.device,
                 "providers": list(ensemble.providers),
                 "runtime": self._report.runtime,
-                "ensemble": {
-                    "name": ensemble.card.name,
-                    "version": ensemble.card.version,
-                    "sha256": ensemble.bundle.sha256,
-                    "generation": active.generation,
-                },
+                "ensemble": asdict(active.label),
+                "trial": None if trial is None else {"frames_left": trial.frames_left, "last_good": asdict(trial.last_good.label)},
+                "reverted": None if reverted is None else asdict(reverted),
+                "candidate": None if candidate is None else candidate.summary(),
                 "members": {member: {"state": state, "latency_ms": ensemble.last_ms.get(member)} for member, state in active.states.items()},
                 "selected": active.selected,
-                "busy_s": None if (since := self._engine.inference.busy_since) is None else time.monotonic() - since,
-                "failures": dict(self._engine.inference.failures),
+                "busy_s": None if (since := inference.busy_since) is None else time.monotonic() - since,
+                "failures": dict(inference.failures),
                 "staged": self._engine.staging.keys,
                 "streams": self._engine.ledger.summary(),
                 "timing": self._engine.timing.summary(),
+                "unwatched": self._engine.afterwards.skipped,
                 "memory_bytes": _resident_bytes(),
                 "flags": list(self._engine.pipeline.latest.report.flags) if self._engine.pipeline.latest else [],
             }
         )
 
-    def set_members(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        states = {member: MemberState(state) for member, state in arguments["states"].items()}
-        self._engine.set_members(arguments["generation"], states, arguments["selected"], arguments["why"])
-        return Reply({"generation": arguments["generation"]})
-
     def stage(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         start = time.perf_counter()
-        ensemble = self._engine.staging.stage(arguments["key"], Path(arguments["folder"]))
-        return Reply(
-            {
-                "name": ensemble.card.name,
-                "version": ensemble.card.version,
-                "sha256": ensemble.bundle.sha256,
-                "members": list(ensemble.card.member_ids),
-                "device": ensemble.device,
-                "seconds": time.perf_counter() - start,
-            }
-        )
-
-    def swap(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        states = {member: MemberState(state) for member, state in arguments["states"].items()}
-        self._engine.swap(arguments["key"], arguments["generation"], states, arguments["selected"], arguments["why"])
-        return Reply({"generation": arguments["generation"]})
+        self._engine.stage(arguments["sha256"], Path(arguments["folder"]))
+        return Reply({"seconds": time.perf_counter() - start})
 
     def drop(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        self._engine.staging.take(arguments["key"]).close()
+        """Let go of a staged ensemble that did not become live."""
+        if (left := self._engine.staging.take(arguments["sha256"])) is not None:
+            left.close()
+        return Reply({})
+
+    def apply(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        self._engine.apply(Wanted.model_validate(arguments["wanted"]), arguments["why"])
+        return Reply({})
+
+    def set_candidate(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        folder = arguments["folder"]
+        self._engine.set_candidate(arguments["sha256"], None if folder is None else Path(folder), arguments["why"])
         return Reply({})
 
     def infer(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
@@ -141,8 +134,8 @@ class Operations:
 def _layer(finished: Finished, name: str) -> NDArray[Any] | None:
     if name.startswith("member:"):
         member = name.removeprefix("member:")
-        inferred = finished.shadows.get(member, finished.inferred)
-        return member_map(inferred, member) if member in inferred.members_used else None
+        ran = [one for one in (finished.inferred, finished.shadows()) if one is not None and member in one.members_used]
+        return member_map(ran[0], member) if ran else None
     plain: dict[str, NDArray[Any] | None] = {
         "frame": finished.job.image,
         "atoms": finished.answer.atoms,

@@ -26,15 +26,17 @@ _Send = Callable[[], None]
 class Pipeline:
     """Finishing and publishing.
 
+    published : called with every frame of the stream once its results have been sent; must not wait
     latest : the frame published last
     """
 
-    def __init__(self, socket: ResultSocket, ledger: Ledger, timing: Timing, publish_maps: bool, each: Each) -> None:
+    def __init__(self, socket: ResultSocket, ledger: Ledger, timing: Timing, publish_maps: bool, each: Each, published: Callable[[Finished], None]) -> None:
         self._socket = socket
         self._ledger = ledger
         self._timing = timing
         self._publish_maps = publish_maps
         self._each = each
+        self._published = published
         self.latest: Finished | None = None
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
         self._to_send: queue.Queue[_Send | None] = queue.Queue(4 * _DEPTH)
@@ -121,7 +123,7 @@ class Pipeline:
                 user=frame.user,
                 vendor=frame.vendor,
             )
-            self._send_answer(Finished(work.job, work.inferred, answer, report, work.shadows))
+            self._send_answer(Finished(work.job, work.active, work.inferred, answer, report, work.beside))
 
         return send
 
@@ -136,3 +138,4 @@ class Pipeline:
         self._ledger.answered(report.source)
         self._timing.add(report.latency_ms)
         self.latest = finished
+        self._published(finished)

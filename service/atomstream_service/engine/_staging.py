@@ -14,7 +14,7 @@ from ..transport import CommandRefused
 
 
 class Staging:
-    """Loaded ensembles by key, the live one not among them."""
+    """Loaded ensembles by checksum, the live one not among them."""
 
     def __init__(self, device: Device, threads: int | None, shapes: Sequence[tuple[int, int]]) -> None:
         self._device = device
@@ -44,36 +44,37 @@ class Staging:
             raise
         return ensemble
 
-    def stage(self, key: str, folder: Path) -> LoadedEnsemble:
-        """Load a bundle under a key.
+    def stage(self, folder: Path) -> LoadedEnsemble:
+        """Load a bundle and keep it here, by its checksum; one that is here already is not loaded again.
 
         Raises
         ------
         CommandRefused
-            `staged_already`, or the failed check's name.
+            with the failed check's name.
         """
-        with self._lock:
-            if key in self._loaded:
-                raise CommandRefused("staged_already", f"{key} is staged already")
         try:
             ensemble = self.load(folder)
         except BundleError as error:
             raise CommandRefused(error.check, str(error)) from error
         except LoadError as error:
             raise CommandRefused("load", str(error)) from error
+        key = ensemble.bundle.sha256
         with self._lock:
-            if key in self._loaded:
-                ensemble.close()
-                raise CommandRefused("staged_already", f"{key} is staged already")
-            self._loaded[key] = ensemble
-        return ensemble
+            kept = self._loaded.setdefault(key, ensemble)
+        if kept is not ensemble:
+            ensemble.close()
+        return kept
 
-    def take(self, key: str) -> LoadedEnsemble:
-        """Take a staged ensemble out; CommandRefused `not_staged` where there is none."""
+    def take(self, sha256: str) -> LoadedEnsemble | None:
+        """Take a staged ensemble out; None where there is none."""
         with self._lock:
-            if key not in self._loaded:
-                raise CommandRefused("not_staged", f"{key} is not staged")
-            return self._loaded.pop(key)
+            return self._loaded.pop(sha256, None)
+
+    def close(self) -> None:
+        """Free everything."""
+        for key in self.keys:
+            if (left := self.take(key)) is not None:
+                left.close()
 
     @property
     def keys(self) -> list[str]:

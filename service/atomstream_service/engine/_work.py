@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from atomstream_models.runtime import LoadedEnsemble
 from atomstream_wire import EnsembleState, Failure, Frame, FrameReport
 
 from ..members import MemberState
+from ._beside import Beside
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,22 @@ class Active:
 
 @dataclass(frozen=True)
 class Finished:
-    """A frame with its answer, as published last or answered to a request.
+    """A frame with its answer, as published or answered to a request.
 
-    shadows : what shadow members made of it, where they ran on this frame: id -> the answer that holds its map
+    active : the ensemble state that answered it
+    beside : what ran beside it, once it has; None where nothing did
     """
 
     job: Job
+    active: Active
     inferred: Inferred
     answer: Answer
     report: FrameReport
-    shadows: Mapping[str, Inferred]
+    beside: Future[Beside] | None
+
+    def shadows(self) -> Inferred | None:
+        """Maps of shadow members, where they have run on this frame by now."""
+        return self.beside.result().shadows if self.beside is not None and self.beside.done() else None
 
 
 @dataclass(frozen=True)
@@ -82,4 +90,4 @@ class Work:
     clock_taken: float
     clock_prepared: float
     clock_inferred: float
-    shadows: Mapping[str, Inferred]
+    beside: Future[Beside] | None

@@ -1,0 +1,187 @@
+"""Which ensemble answers, decided here and carried out by the engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from atomstream_models.bundle import Bundle
+
+from ..registry import NotRegistered
+from ..transport import EngineUnavailable, Reply
+from ._keeper import Keeper
+from ._refusal import RequestRefused
+from ._store import Entry
+from ._wish import EnsembleRef, Wish, brought_back, with_ensemble
+
+log = logging.getLogger(__name__)
+
+Shelf = Callable[[str, str], Bundle]
+"""The registered bundle of a name and version, opened and checked; raises NotRegistered, BundleError."""
+
+
+class Call(Protocol):
+    """Sends a command to the engine."""
+
+    def __call__(self, operation: str, arguments: Mapping[str, Any], *, timeout_s: float) -> Reply: ...
+
+
+@dataclass(frozen=True)
+class Activated:
+    """generation : from which it holds; load_s : what loading, checking and warming took, beside the live ensemble."""
+
+    generation: int
+    load_s: float
+
+
+class Ensembles:
+    """Activation, candidates and rollback.
+
+    shelf : where registered bundles are found
+    call : the engine
+    min_active : members that an ensemble must have enabled to become live
+    trial_frames : frames that a new ensemble has to answer before the one before it is let go
+    load_s : seconds that loading may take
+    """
+
+    def __init__(self, keeper: Keeper, shelf: Shelf, call: Call, *, min_active: int, trial_frames: int, load_s: float) -> None:
+        self._keeper = keeper
+        self._shelf = shelf
+        self._call = call
+        self._min_active = min_active
+        self._trial_frames = trial_frames
+        self._load_s = load_s
+
+    def activate(self, name: str, version: str, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
+        """Make a registered ensemble the live one: loaded and warmed beside the one that answers, swapped at a frame boundary.
+
+        Raises
+        ------
+        RequestRefused
+            404 not registered, 409 too few members, 412 the state has changed since `expected_generation`.
+        CommandRefused
+            the engine could not load it; the live ensemble is untouched.
+        EngineUnavailable
+            where it can't be loaded because the engine is away; nothing has changed.
+        """
+        return self._make_live(self._find(name, version), "activate", actor, reason, expected_generation)
+
+    def rollback(self, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
+        """Go back to the ensemble that was live before, with the members that it had; otherwise as `activate`.
+
+        Raises
+        ------
+        RequestRefused
+            409 where there was none.
+        """
+        earlier = self._keeper.wish.earlier
+        if not earlier:
+            raise RequestRefused(409, "nothing_earlier", "no other ensemble has been live before")
+        ensemble = earlier[0].ensemble
+        return self._make_live(self._find(ensemble.name, ensemble.version), "rollback", actor, reason, expected_generation)
+
+    def shadow(self, name: str, version: str, actor: str, reason: str) -> Activated:
+        """Have a registered ensemble run beside the live one on every Nth frame, never counting, until promoted (`activate`) or dropped."""
+        bundle = self._find(name, version)
+        ref = reference(bundle)
+        if self._keeper.wish.live.ensemble == ref:
+            raise RequestRefused(409, "live_already", f"{ref} is the live ensemble; it can't be compared with itself")
+        seconds = self._stage(bundle)
+        with self._keeper.turn() as before:
+            after = replace(before, candidate=ref)
+            self._keeper.remember(after, _entry("shadow", before.candidate, ref, actor, reason, before.generation))
+            self.tell_candidate(actor, reason)
+        return Activated(after.generation, seconds)
+
+    def drop_candidate(self, actor: str, reason: str) -> int:
+        """Take the candidate off the bench; returns the generation, which does not change.
+
+        Raises
+        ------
+        RequestRefused
+            404 where there is none.
+        """
+        with self._keeper.turn() as before:
+            if before.candidate is None:
+                raise RequestRefused(404, "no_candidate", "no ensemble runs beside the live one")
+            self._keeper.remember(replace(before, candidate=None), _entry("drop_candidate", before.candidate, None, actor, reason, before.generation))
+            self.tell_candidate(actor, reason)
+            return before.generation
+
+    def tell_candidate(self, actor: str, reason: str) -> None:
+        """Bring the engine's candidate in line with the wish; an engine that is away is told when it is back."""
+        candidate = self._keeper.wish.candidate
+        folder = None if candidate is None else str(self._shelf(candidate.name, candidate.version).folder)
+        arguments = {"sha256": None if candidate is None else candidate.sha256, "folder": folder, "why": {"actor": actor, "reason": reason}}
+        try:
+            self._call("set_candidate", arguments, timeout_s=self._load_s)
+        except EngineUnavailable as error:
+            log.warning("the candidate is told to the engine when it is back: %s", error)
+
+    def follow(self, status: Mapping[str, Any]) -> None:
+        """Take note of what an engine's status says of a trial: that it has passed, or that the last good ensemble is back."""
+        wish, trial = self._keeper.wish, self._keeper.wish.trial
+        if trial is None:
+            return
+        reverted, generation = status["reverted"], status["ensemble"]["generation"]
+        if reverted is not None and generation == trial.generation:
+            with self._keeper.turn() as before:
+                if before.trial == trial:
+                    self._give_up(before, "engine", reverted["reason"])
+        elif status["trial"] is None and generation == wish.generation:
+            with self._keeper.turn() as before:
+                if before == wish:
+                    self._keeper.settle(replace(before, trial=None))
+
+    def engine_ended(self) -> None:
+        """Go back to the last good ensemble where an engine has ended during a trial, before it is started again."""
+        with self._keeper.turn() as before:
+            if before.trial is not None:
+                self._give_up(before, "control", "the engine ended while the new ensemble answered its first frames")
+
+    def _give_up(self, before: Wish, actor: str, reason: str) -> None:
+        after = brought_back(before)
+        log.error("%s failed in its first frames, %s is back: %s", before.live.ensemble, after.live.ensemble, reason)
+        self._keeper.remember(after, _entry("revert", before.live.ensemble, after.live.ensemble, actor, reason, after.generation))
+
+    def _make_live(self, bundle: Bundle, action: str, actor: str, reason: str, expected_generation: int | None) -> Activated:
+        ref = reference(bundle)
+        if self._keeper.wish.live.ensemble == ref:
+            with self._keeper.turn(expected_generation) as before:
+                if before.live.ensemble == ref:
+                    self._keeper.tell(actor, reason)
+                    return Activated(before.generation, 0.0)
+        seconds = self._stage(bundle)
+        try:
+            with self._keeper.turn(expected_generation) as before:
+                after = with_ensemble(before, ref, bundle.card.member_ids, on_trial=self._trial_frames > 0)
+                if after.live.enabled < self._min_active:
+                    raise RequestRefused(409, "min_active", f"{ref} would have {after.live.enabled} members enabled, at least {self._min_active} must be")
+                self._keeper.carry_out(after, _entry(action, before.live.ensemble, ref, actor, reason, after.generation))
+                return Activated(after.generation, seconds)
+        except RequestRefused:
+            self._call("drop", {"sha256": ref.sha256}, timeout_s=self._load_s)
+            raise
+
+    def _stage(self, bundle: Bundle) -> float:
+        arguments = {"sha256": bundle.sha256, "folder": str(bundle.folder)}
+        seconds: float = self._call("stage", arguments, timeout_s=self._load_s).body["seconds"]
+        return seconds
+
+    def _find(self, name: str, version: str) -> Bundle:
+        try:
+            return self._shelf(name, version)
+        except NotRegistered as error:
+            raise RequestRefused(404, "not_registered", str(error)) from error
+
+
+def reference(bundle: Bundle) -> EnsembleRef:
+    """How a wish names a bundle."""
+    return EnsembleRef(bundle.card.name, bundle.card.version, bundle.sha256)
+
+
+def _entry(action: str, before: EnsembleRef | None, after: EnsembleRef | None, actor: str, reason: str, generation: int) -> Entry:
+    named = [None if one is None else {"name": one.name, "version": one.version, "sha256": one.sha256} for one in (before, after)]
+    return Entry(actor, action, str(after or before), reason, named[0], named[1], generation)

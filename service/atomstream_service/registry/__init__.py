@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from atomstream_models.bundle import Bundle, open_bundle
+
+from ..errors import AtomstreamError
+
+
+class NotRegistered(AtomstreamError):
+    pass
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    name: str
+    version: str
+    sha256: str
+    folder: Path
+
+
+class Registry:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def adopt(self, bundle: Bundle, source: str, actor: str) -> RegistryEntry:
+        to = self._folder / bundle.card.name / bundle.card.version
+        if not to.exists():
+            shutil.copytree(bundle.folder, to)
+        return self.get(bundle.card.name, bundle.card.version)
+
+    def get(self, name: str, version: str) -> RegistryEntry:
+        to = self._folder / name / version
+        if not to.exists():
+            raise NotRegistered(f"there is no ensemble {name} {version}")
+        return RegistryEntry(name, version, open_bundle(to).sha256, to)
