@@ -82,6 +82,7 @@ class Config(_Confined):
     partial_frames: bool = Field(False, description="analyse frames of scans that still run, too")
     maps: bool = Field(True, description="publish mean and std maps")
     max_pixels: int = Field(1 << 26, ge=64, le=1 << 32, description="largest frame accepted, in pixels")
+    max_upload_bytes: int = Field(1 << 30, ge=1 << 10, description="largest bundle that may be uploaded, in bytes")
     warm_shapes: tuple[tuple[Side, Side], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
     min_active: int = Field(1, ge=1, description="members that must stay enabled")
     shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")

@@ -8,8 +8,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from ._problems import install_problems, problem
+from ._routes_ensembles import ensemble_routes
 from ._routes_frames import frame_routes
 from ._routes_health import health_routes
+from ._routes_lease import lease_routes
 from ._routes_members import member_routes
 from ._service import Service
 
@@ -29,7 +31,7 @@ def create_app(service: Service) -> FastAPI:
         return await answer(request)
 
     install_problems(app)
-    for routes in (health_routes, member_routes, frame_routes):
+    for routes in (health_routes, member_routes, ensemble_routes, lease_routes, frame_routes):
         app.include_router(routes(service))
 
     @app.get("/", include_in_schema=False)

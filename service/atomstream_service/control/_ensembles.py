@@ -82,18 +82,23 @@ class Ensembles:
         ensemble = earlier[0].ensemble
         return self._make_live(self._find(ensemble.name, ensemble.version), "rollback", actor, reason, expected_generation)
 
-    def shadow(self, name: str, version: str, actor: str, reason: str) -> Activated:
-        """Have a registered ensemble run beside the live one on every Nth frame, never counting, until promoted (`activate`) or dropped."""
+    def shadow(self, name: str, version: str, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
+        """Have a registered ensemble run beside the live one on every Nth frame, never counting, until promoted (`activate`) or dropped.
+
+        Raises
+        ------
+        RequestRefused
+            404 not registered, 409 it is the live one, 412 the state has changed since `expected_generation`.
+        """
         bundle = self._find(name, version)
         ref = reference(bundle)
         if self._keeper.wish.live.ensemble == ref:
             raise RequestRefused(409, "live_already", f"{ref} is the live ensemble; it can't be compared with itself")
         seconds = self._stage(bundle)
-        with self._keeper.turn() as before:
-            after = replace(before, candidate=ref)
-            self._keeper.remember(after, _entry("shadow", before.candidate, ref, actor, reason, before.generation))
+        with self._keeper.turn(expected_generation) as before:
+            self._keeper.remember(replace(before, candidate=ref), _entry("shadow", before.candidate, ref, actor, reason, before.generation))
             self.tell_candidate(actor, reason)
-        return Activated(after.generation, seconds)
+            return Activated(before.generation, seconds)
 
     def drop_candidate(self, actor: str, reason: str) -> int:
         """Take the candidate off the bench; returns the generation, which does not change.

@@ -65,7 +65,9 @@ class Leases:
         lease = self.current
         if lease is not None and not secrets.compare_digest(lease.id.encode(), (lease_id or "").encode()):
             left = lease.until - self._clock()
-            raise RequestRefused(423, "leased", f"{lease.holder} has control for {left:.0f} s more ({lease.reason or 'no reason given'}); an operator can break the lease")
+            raise RequestRefused(
+                423, "leased", f"{lease.holder} has control for {left:.0f} s more ({lease.reason or 'no reason given'}); an operator can break the lease"
+            )
 
     def take(self, holder: str, seconds: float, reason: str, lease_id: str | None = None) -> Lease:
         """Give the lease to somebody, or more time to whoever has it.
@@ -99,7 +101,7 @@ class Leases:
 
     def _put(self, lease: Lease | None, action: str, actor: str, reason: str) -> None:
         before = self.current
-        shown = [None if one is None else one.shown for one in (before, lease)]
+        was, is_now = (None if one is None else one.shown for one in (before, lease))
         holder = (lease or before or Lease("", "nobody", "", 0.0)).holder
-        self._store.record(Entry(actor, action, holder, reason, *shown, self._generation()), {"lease": None if lease is None else asdict(lease)})
+        self._store.record(Entry(actor, action, holder, reason, was, is_now, self._generation()), {"lease": None if lease is None else asdict(lease)})
         self._lease = lease

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from ..registry import NotRegistered
 from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
 
@@ -37,6 +38,10 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestRefused)
     async def _refused(request: Request, error: RequestRefused) -> JSONResponse:
         return problem(error.status, error.code, str(error))
+
+    @app.exception_handler(NotRegistered)
+    async def _not_registered(request: Request, error: NotRegistered) -> JSONResponse:
+        return problem(404, "not_registered", str(error))
 
     @app.exception_handler(CommandRefused)
     async def _command(request: Request, error: CommandRefused) -> JSONResponse:

@@ -18,7 +18,9 @@ def _actor(request: Request, named: Annotated[str | None, Header(alias="X-Atomst
     return unquote(named) if named else f"anonymous@{request.client.host if request.client else 'unknown'}"
 
 
-def _generation(if_match: Annotated[str | None, Header(description="the generation that the change is based on, as in ETag; 412 if it has moved on")] = None) -> int | None:
+def _generation(
+    if_match: Annotated[str | None, Header(description="the generation that the change is based on, as in ETag; 412 if it has moved on")] = None,
+) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
     found = _ETAG.fullmatch(if_match.strip())

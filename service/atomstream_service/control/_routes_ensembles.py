@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from ._refusal import RequestRefused
 from ._requests import Actor, Expected, InControl
 from ._service import Service
 
@@ -28,3 +27,75 @@ class Rollback(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str = Field("", max_length=2000)
+
+
+def ensemble_routes(service: Service) -> APIRouter:
+    """Routes under /v1/ensembles."""
+    router = APIRouter(tags=["ensembles"])
+    in_control = [Depends(InControl(service))]
+
+    @router.get("/v1/ensembles", summary="Registered ensembles, and what each is used for")
+    def ensembles() -> dict[str, Any]:
+        listed = [{**entry.as_json(), "use": _use(service, entry.name, entry.version)} for entry in service.registry.entries()]
+        wish = service.wish
+        return {"generation": wish.generation, "rollback_to": _named(wish.earlier[0].ensemble) if wish.earlier else None, "ensembles": listed}
+
+    @router.get("/v1/ensembles/{name}/{version}", summary="One ensemble: its card and how it was accepted")
+    def ensemble(name: str, version: str) -> dict[str, Any]:
+        entry = service.registry.get(name, version)
+        return {**entry.as_json(), "use": _use(service, name, version), "card": service.registered(name, version).card.model_dump(mode="json")}
+
+    @router.post(
+        "/v1/ensembles",
+        status_code=201,
+        summary="Register an ensemble",
+        dependencies=in_control,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+    )
+    async def upload(request: Request, response: Response, actor: Actor) -> dict[str, Any]:
+        """The body is a bundle as zip. It is opened in a process of its own; the live ensemble is not touched, and what fails a check stays out."""
+        with service.registry.upload(service.config.max_upload_bytes) as upload:
+            async for chunk in request.stream():
+                await run_in_threadpool(upload.write, chunk)
+            entry = await run_in_threadpool(upload.accept, source="upload", actor=actor)
+        await run_in_threadpool(service.note_registered, entry, actor)
+        response.headers["Location"] = f"/v1/ensembles/{entry.name}/{entry.version}"
+        return entry.as_json()
+
+    @router.post("/v1/ensembles/{name}/{version}/activate", summary="Make an ensemble live, or run it beside the live one", dependencies=in_control)
+    def activate(name: str, version: str, wanted: Activation, actor: Actor, expected: Expected, response: Response) -> dict[str, Any]:
+        call = service.ensembles.activate if wanted.mode == "live" else service.ensembles.shadow
+        done = call(name, version, actor, wanted.reason, expected)
+        response.headers["ETag"] = f'"{done.generation}"'
+        return {"generation": done.generation, "mode": wanted.mode, "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
+
+    @router.post("/v1/ensembles/rollback", summary="Go back to the ensemble that was live before", dependencies=in_control)
+    def rollback(wanted: Rollback, actor: Actor, expected: Expected, response: Response) -> dict[str, Any]:
+        done = service.ensembles.rollback(actor, wanted.reason, expected)
+        response.headers["ETag"] = f'"{done.generation}"'
+        return {"generation": done.generation, "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
+
+    @router.delete("/v1/ensembles/candidate", summary="Take the candidate off the bench", dependencies=in_control)
+    def drop_candidate(actor: Actor, reason: str = "") -> dict[str, Any]:
+        return {"generation": service.ensembles.drop_candidate(actor, reason)}
+
+    @router.delete("/v1/ensembles/{name}/{version}", summary="Remove an ensemble that is not in use", dependencies=in_control)
+    def remove(name: str, version: str, actor: Actor, reason: str = "") -> dict[str, Any]:
+        service.remove_ensemble(name, version, actor, reason)
+        return {"generation": service.wish.generation}
+
+    return router
+
+
+def _use(service: Service, name: str, version: str) -> str:
+    """What an ensemble is used for: live, last_good (while the live one is on trial), candidate, earlier, or none."""
+    wish = service.wish
+    uses = [("live", wish.live.ensemble)]
+    uses += [] if wish.trial is None else [("last_good", wish.trial.last_good.ensemble)]
+    uses += [] if wish.candidate is None else [("candidate", wish.candidate)]
+    uses += [("earlier", one.ensemble) for one in wish.earlier]
+    return next((use for use, ref in uses if (ref.name, ref.version) == (name, version)), "none")
+
+
+def _named(ref: Any) -> dict[str, str]:
+    return {"name": ref.name, "version": ref.version, "sha256": ref.sha256}

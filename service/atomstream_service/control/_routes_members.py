@@ -11,6 +11,7 @@ from ..members import MemberState
 from ._requests import Actor, Expected, InControl
 from ._service import Service
 
+
 class MemberChange(BaseModel):
     """The state that one member shall have."""
 

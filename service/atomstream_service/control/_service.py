@@ -11,15 +11,16 @@ from atomstream_models.bundle import Bundle, open_bundle
 from ..config import Config
 from ..engine import EngineSpec, Wanted
 from ..members import MemberState
-from ..registry import Registry
+from ..registry import Registry, RegistryEntry
 from ..transport import EngineUnavailable, Reply
 from ._ensembles import Ensembles, reference
 from ._keeper import Keeper, restored
 from ._lease import Leases
 from ._members import Members
+from ._refusal import RequestRefused
 from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
-from ._wish import Lineup, Wish
+from ._wish import EnsembleRef, Lineup, Wish, without
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,32 @@ class Service:
         if (name, version) not in self._opened:
             self._opened[name, version] = open_bundle(self.registry.get(name, version).folder)
         return self._opened[name, version]
+
+    def note_registered(self, entry: RegistryEntry, actor: str) -> None:
+        """Journal an ensemble that has come into the registry."""
+        after = {"name": entry.name, "version": entry.version, "sha256": entry.sha256, "source": entry.source}
+        self.store.record(Entry(actor, "register", f"{entry.name} {entry.version}", "", None, after, self.wish.generation), {})
+
+    def remove_ensemble(self, name: str, version: str, actor: str, reason: str) -> None:
+        """Take an ensemble out of the registry.
+
+        Raises
+        ------
+        NotRegistered
+            where there is none.
+        RequestRefused
+            409 where it is in use.
+        """
+        entry = self.registry.get(name, version)
+        ref = EnsembleRef(name, version, entry.sha256)
+        with self.keeper.turn() as before:
+            used = [before.live.ensemble, before.candidate, None if before.trial is None else before.trial.last_good.ensemble]
+            if ref in used:
+                raise RequestRefused(409, "in_use", f"{ref} is live, the last good one or a candidate; it can't be removed now")
+            self.registry.remove(name, version)
+            self._opened.pop((name, version), None)
+            gone = {"name": name, "version": version, "sha256": entry.sha256}
+            self.keeper.remember(without(before, ref), Entry(actor, "remove_ensemble", str(ref), reason, gone, None, before.generation))
 
     def start(self) -> None:
         self.supervisor.start()

@@ -19,6 +19,10 @@ class RegistryEntry:
     version: str
     sha256: str
     folder: Path
+    source: str = "stub"
+
+    def as_json(self) -> dict[str, object]:
+        return {"name": self.name, "version": self.version, "sha256": self.sha256}
 
 
 class Registry:
@@ -36,3 +40,26 @@ class Registry:
         if not to.exists():
             raise NotRegistered(f"there is no ensemble {name} {version}")
         return RegistryEntry(name, version, open_bundle(to).sha256, to)
+
+    def entries(self) -> list[RegistryEntry]:
+        return [self.get(one.parent.name, one.name) for one in sorted(self._folder.glob("*/*"))]
+
+    def remove(self, name: str, version: str) -> None:
+        shutil.rmtree(self._folder / name / version)
+
+    def upload(self, limit_bytes: int) -> Upload:
+        return Upload()
+
+
+class Upload:
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        pass
+
+    def write(self, chunk: bytes) -> None:
+        pass
+
+    def accept(self, source: str, actor: str) -> RegistryEntry:
+        raise NotImplementedError
