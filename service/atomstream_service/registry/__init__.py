@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from atomstream_models.bundle import Bundle, open_bundle
+from atomstream_models.bundle import Bundle, open_bundle, unpack
 
 from ..errors import AtomstreamError
 
@@ -48,10 +49,14 @@ class Registry:
         shutil.rmtree(self._folder / name / version)
 
     def upload(self, limit_bytes: int) -> Upload:
-        return Upload()
+        return Upload(self)
 
 
 class Upload:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._data = bytearray()
+
     def __enter__(self) -> Upload:
         return self
 
@@ -59,7 +64,10 @@ class Upload:
         pass
 
     def write(self, chunk: bytes) -> None:
-        pass
+        self._data += chunk
 
     def accept(self, source: str, actor: str) -> RegistryEntry:
-        raise NotImplementedError
+        folder = Path(tempfile.mkdtemp())
+        (folder / "a.zip").write_bytes(self._data)
+        unpack(folder / "a.zip", folder / "b")
+        return self._registry.adopt(open_bundle(folder / "b"), source, actor)
