@@ -36,7 +36,7 @@ def test_a_thousand_changes_from_four_clients_at_once_are_all_journalled_in_the_
     generations = [line["generation"] for line in lines]
     assert generations == sorted(set(generations))
     assert generations[-1] == generation
-    for client, told in answered.items():
-        own = [line for line in lines if line["actor"] == client]
+    for name, told in answered.items():
+        own = [line for line in lines if line["actor"] == name]
         assert [line["generation"] for line in own] == told
         assert [line["reason"] for line in own] == [f"change {k}" for k in range(_EACH)]

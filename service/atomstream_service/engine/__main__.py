@@ -5,7 +5,6 @@ It ends when its standard input does, so that it never outlives the control plan
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -17,11 +16,9 @@ from atomstream_models.runtime import LoadError
 
 from ..transport import AddressUnusable, CommandServer
 from ._engine import Engine
+from ._memory import keep_memory
 from ._operations import Operations
 from ._spec import CANNOT_START, EngineSpec
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-
 
 BUG = 70
 """Exit code after an exception that no thread answered."""
@@ -33,24 +30,13 @@ def _end_on_bug(uncaught: threading.ExceptHookArgs) -> None:
     os._exit(BUG)
 
 
-def _keep_memory() -> None:
-    """Have the C library keep freed memory for the next frame instead of giving it back and faulting it in again.
-
-    A frame's temporaries are the same every time; this was measured to halve the time of locating atoms. Only glibc has these switches.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
-        libc.mallopt(_M_TOP_PAD, 64 << 20)
-
-
 def main() -> int:
     # An interrupt at the terminal, or a stop of the service's group, reaches the engine, too; the control plane decides when the engine ends.
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
     # The default of 5 ms lets one busy thread hold up a frame's next stage by as much.
     sys.setswitchinterval(0.0005)
-    _keep_memory()
+    keep_memory()
     spec = EngineSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
     try:
         engine = Engine(spec)

@@ -19,6 +19,7 @@ from ._beside import Beside
 from ._candidate import Candidate
 from ._intake import Intake
 from ._ledger import Ledger
+from ._memory import give_memory_back
 from ._publishing import Pipeline
 from ._trial import Reverted, Trial
 from ._wanted import Wanted
@@ -287,5 +288,11 @@ class Inference:
 
 def _free(ensembles: Sequence[LoadedEnsemble]) -> None:
     """Give back the memory of ensembles that no frame needs any more, without holding one up."""
-    for one in ensembles:
-        threading.Thread(target=one.close, name="freeing", daemon=True).start()
+
+    def close() -> None:
+        for one in ensembles:
+            one.close()
+        give_memory_back()
+
+    if ensembles:
+        threading.Thread(target=close, name="freeing", daemon=True).start()

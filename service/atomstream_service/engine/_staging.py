@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from atomstream_models.analysis import MemberFailed
@@ -20,17 +21,22 @@ class Staging:
         self._device = device
         self._threads = threads
         self._shapes = shapes
+        # One thread for all loading: the C library keeps a heap for each thread, and each would hold what a loading left behind.
+        self._loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
         self._lock = threading.Lock()
         self._loaded: dict[str, LoadedEnsemble] = {}
 
     def load(self, folder: Path) -> LoadedEnsemble:
-        """A bundle's ensemble, accepted by its golden frames and warm.
+        """A bundle's ensemble, accepted by its golden frames and warm; one is loaded at a time.
 
         Raises
         ------
         BundleError, LoadError
             saying what is wrong with it.
         """
+        return self._loading.submit(self._load, folder).result()
+
+    def _load(self, folder: Path) -> LoadedEnsemble:
         ensemble = load_ensemble(open_bundle(folder), self._device, self._threads)
         try:
             accept(ensemble)
@@ -72,6 +78,7 @@ class Staging:
 
     def close(self) -> None:
         """Free everything."""
+        self._loading.shutdown()
         for key in self.keys:
             if (left := self.take(key)) is not None:
                 left.close()
