@@ -89,6 +89,43 @@ def test_an_atom_cut_by_the_border_is_found() -> None:
     assert len(atoms) == 2
 
 
+_WHOLE = [(20.0, 20.0), (20.3, 40.0), (40.0, 20.6), (40.0, 60.4)]
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.4, 1.0, 1.7, 2.5, 3.3, 4.0, 5.0])
+@pytest.mark.parametrize("radius", [2.5, 4.0, 6.0])
+def test_an_atom_cut_by_the_border_lies_where_the_whole_one_does(depth: float, radius: float) -> None:
+    cut = [(depth, 30.3), (63 - depth, 50.6), (30.7, depth), (31.2, 79 - depth), (depth, depth), (63 - depth, 79 - depth)]
+    atoms = locate(_map(_WHOLE + cut, radius)[None], None, (), 0.5)
+    i, j = match(atoms[:, :2], np.array(_WHOLE + cut), 2.0)
+
+    assert len(atoms) == len(i) == 10
+    assert np.abs(atoms[i, :2] - np.array(_WHOLE + cut)[j]).max() < 0.15
+
+
+def test_positions_stay_in_the_frame_where_an_atom_lies_outside() -> None:
+    atoms = locate(_map([*_WHOLE, (-1.5, 30.0), (64.5, 50.0), (31.0, -2.0), (31.0, 81.0)])[None], None, (), 0.5)
+    pixel = np.rint(atoms[:, :2])
+
+    assert len(atoms) == 8
+    assert pixel.min() == 0
+    assert pixel.max(axis=0).tolist() == [63, 79]
+
+
+def test_a_smaller_atom_that_the_border_does_not_cut_stays_where_it_is() -> None:
+    small = np.maximum(_map(_WHOLE, 5.0), _map([(2.6, 60.0)], 2.0))[None]
+    atoms = locate(small, None, (), 0.5)
+
+    np.testing.assert_allclose(atoms[0, [Y, X]], [2.6, 60.0], atol=0.1)
+
+
+def test_without_a_whole_atom_a_cut_one_lies_at_the_centroid_of_what_is_seen() -> None:
+    mean = _map([(0.0, 40.0)])[None]
+    weight = np.maximum(mean[0] - 0.5, 0)
+
+    assert locate(mean, None, (), 0.5)[0, Y] == pytest.approx((weight.sum(axis=1) @ np.arange(64)) / weight.sum(), rel=1e-5)
+
+
 def test_the_class_is_the_one_with_the_most_probability() -> None:
     host, impurity = _map([(20, 20)]), _map([(20, 31), (50, 60)])
     atoms = locate(np.stack([np.minimum(host, 1 - impurity), impurity]), None, (), 0.5)
@@ -137,6 +174,15 @@ def test_sigma_is_the_spread_of_the_members_own_centroids() -> None:
     atoms = locate(mean, std, members, 0.5)
 
     np.testing.assert_allclose(atoms[0, [SIGMA_Y, SIGMA_X]], [np.std(shifts), 2 * np.std(shifts)], rtol=0.1)
+
+
+def test_sigma_of_an_atom_cut_by_the_border_is_that_of_its_position() -> None:
+    shifts = (-0.6, 0.0, 0.6)
+    members = [_map([*_WHOLE, (1.0 + shift, 40.0)])[None] for shift in shifts]
+    mean, std = mean_std(members)
+    atoms = locate(mean, std, members, 0.5)
+
+    np.testing.assert_allclose(atoms[0, SIGMA_Y], np.std(shifts), rtol=0.15)
 
 
 def test_ids_run_from_zero_and_areas_are_in_pixels() -> None:

@@ -50,7 +50,7 @@ class Cells:
         """Largest value within one atom radius of each top, and beyond it, shape (atoms,) each."""
         return values[self.first_near :].max(axis=0), values[: self.first_near].max(axis=0, initial=0)
 
-    def centroids(self, weights: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def centroids(self, weights: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weighted centroids y, x, shape (atoms,) each; NaN where there is no weight."""
         weight, dy, dx = self.moments @ weights
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..each import Each
+from ._border import Border, border_of
 from ._cells import Cells, cells_around
 from ._peaks import find_peaks
 
@@ -30,7 +31,8 @@ def locate(
 
     An atom is a local maximum of the summed class probabilities above `threshold`; touching atoms share their
     pixels out to the nearest maximum. Its position is the centroid of its pixels above threshold, weighted by how far
-    their probability exceeds it; its class is the one with the most probability there.
+    their probability exceeds it; its class is the one with the most probability there. Of an atom that the border cuts, a part is
+    not seen: its position is where a whole one, of the size that atoms have in this frame, would have the centroid of what is seen.
 
     mean : ndarray, shape (classes, rows, columns), mean probability of each atom class
     std : the same shape, or None where it is unknown
@@ -40,9 +42,9 @@ def locate(
 
     Returns
     -------
-    ndarray, shape (N, 10), float32, columns `COLUMNS`, in reading order of the maxima: y, x in pixels; p, p_std at
+    ndarray, shape (N, 10), float32, columns `COLUMNS`, in reading order of the maxima: y, x in pixels, inside the frame; p, p_std at
     the centre (p_std NaN where std is None); votes = members that see an atom there themselves; sigma_y, sigma_x =
-    standard deviation (ddof 0) of those members' own centroids, NaN if fewer than two; area in pixels.
+    standard deviation (ddof 0) of those members' own positions, NaN if fewer than two; area in pixels.
     """
     foreground = _foreground(mean)
     peaks, radius_px = find_peaks(foreground, threshold)
@@ -51,7 +53,9 @@ def locate(
     cells = cells_around(peaks, radius_px, (mean.shape[1], mean.shape[2]))
     values = cells.total(foreground[None])
     inside = values > threshold
-    y, x = cells.centroids(_excess(values, threshold))
+    weights = _excess(values, threshold)
+    border = border_of(cells, weights, (mean.shape[1], mean.shape[2]))
+    y, x = border.uncut(*cells.centroids(weights))
     classes = _classes(mean, cells, inside)
 
     atoms = np.empty((len(peaks), len(COLUMNS)), np.float32)
@@ -59,7 +63,7 @@ def locate(
     at = (classes, np.rint(y).astype(np.int64), np.rint(x).astype(np.int64))
     atoms[:, 3] = mean[at]
     atoms[:, 4] = np.nan if std is None else std[at]
-    atoms[:, 5:8] = _votes(members, cells, threshold, each)
+    atoms[:, 5:8] = _votes(members, cells, threshold, border, each)
     atoms[:, 8] = cells.sums(inside.astype(np.float32))
     atoms[:, 9] = np.arange(len(peaks))
     return atoms
@@ -87,16 +91,16 @@ def _classes(mean: NDArray[np.float32], cells: Cells, inside: NDArray[np.bool_])
     return likeliest
 
 
-def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float, each: Each) -> NDArray[np.float32]:
+def _votes(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float, border: Border, each: Each) -> NDArray[np.float32]:
     """Columns votes, sigma_y, sigma_x, shape (atoms, 3).
 
     A member sees an atom where its own map rises above threshold near the mean's maximum and not higher further out.
     """
 
-    def look(maps: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+    def look(maps: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
         own = cells.total(maps)
         near, beyond = cells.maxima(own)
-        return (near > threshold) & (near >= beyond), *cells.centroids(_excess(own, threshold))
+        return (near > threshold) & (near >= beyond), *border.uncut(*cells.centroids(_excess(own, threshold)))
 
     atoms = len(cells.tops_y)
     looks = list(each(look, members))
