@@ -3,18 +3,20 @@
 A bundle is untrusted input. Nothing here unpickles, follows links, leaves the bundle's folder or trusts a size.
 """
 
-from ._archive import LIMITS, Limits, pack, unpack
+from ._archive import LIMITS, Limits, copy_bundle, pack, unpack
 from ._card import Card, GoldenEntry, MemberEntry, Normalization, parse_card
 from ._diff import BundleDiff, Difference, diff_cards
 from ._errors import BundleError
 from ._find import find_bundle, shipped_bundles
 from ._golden import GoldenFrame, load_golden, save_golden
 from ._member import check_member
-from ._open import Bundle, is_bundle, open_bundle
+from ._open import Bundle, check_files, check_golden, is_bundle, open_bundle, read_card, unlisted
+from ._operators import OPERATORS
 from ._write import MemberSource, write_bundle
 
 __all__ = [
     "LIMITS",
+    "OPERATORS",
     "Bundle",
     "BundleDiff",
     "BundleError",
@@ -26,7 +28,10 @@ __all__ = [
     "MemberEntry",
     "MemberSource",
     "Normalization",
+    "check_files",
+    "check_golden",
     "check_member",
+    "copy_bundle",
     "diff_cards",
     "find_bundle",
     "load_golden",
@@ -34,8 +39,10 @@ __all__ = [
     "open_bundle",
     "pack",
     "parse_card",
+    "read_card",
     "save_golden",
     "shipped_bundles",
+    "unlisted",
     "unpack",
     "write_bundle",
 ]

@@ -9,14 +9,13 @@ import onnx
 
 from ._card import Card
 from ._errors import BundleError
-
-_MAX_OPSET = 23
+from ._operators import check_operators
 
 
 def check_member(path: Path, card: Card) -> None:
     """Check one member's graph without running it.
 
-    Its weights must be inside the file, its operators ONNX's own, its input `frame` float32 [N, 1, H, W] and
+    Its weights must be inside the file, its operators among `OPERATORS`, its input `frame` float32 [N, 1, H, W] and
     its output `probability` float32 [N, channels, H, W].
 
     Raises
@@ -28,27 +27,16 @@ def check_member(path: Path, card: Card) -> None:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # onnx raises protobuf's own errors, which it does not document
         raise BundleError("member", f"{path.name} is not an ONNX file: {error}") from error
+    check_operators(model, path.name)
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise BundleError("member", f"{path.name}: weight {tensor.name!r} lies outside the file")
-    _check_operators(model, path.name)
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker and shape inference raise several undocumented types
         raise BundleError("member", f"{path.name} fails the ONNX checker: {str(error)[:500]}") from error
     _check_port(model.graph.input, "input", "frame", 1, path.name)
     _check_port(model.graph.output, "output", "probability", card.channels, path.name)
-
-
-def _check_operators(model: onnx.ModelProto, name: str) -> None:
-    for opset in model.opset_import:
-        if opset.domain not in ("", "ai.onnx") or opset.version > _MAX_OPSET:
-            raise BundleError("member", f"{name}: operator set {opset.domain or 'ai.onnx'} {opset.version} is not allowed")
-    if model.functions:
-        raise BundleError("member", f"{name}: brings functions of its own")
-    for node in _nodes(model.graph):
-        if node.domain not in ("", "ai.onnx"):
-            raise BundleError("member", f"{name}: operator {node.domain}.{node.op_type} is not ONNX's own")
 
 
 def _check_port(ports: object, direction: str, wanted: str, channels: int, name: str) -> None:
@@ -61,14 +49,8 @@ def _check_port(ports: object, direction: str, wanted: str, channels: int, name:
         raise BundleError("member", f"{name}: {direction} {wanted!r} is {dims}, wanted float32 [N, {channels}, H, W]")
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for inner in _subgraphs(node):
-            yield from _nodes(inner)
-
-
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph whose nodes hold no graphs themselves."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -76,11 +58,5 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
         for attribute in node.attribute:
             yield from ([attribute.t] if attribute.HasField("t") else [])
             yield from attribute.tensors
-        for inner in _subgraphs(node):
-            yield from _tensors(inner)
-
-
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        yield from ([attribute.g] if attribute.HasField("g") else [])
-        yield from attribute.graphs
+            for one in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (one.values, one.indices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ._archive import LIMITS, Limits
 from ._card import Card, parse_card
@@ -41,16 +41,48 @@ def open_bundle(folder: Path, limits: Limits = LIMITS) -> Bundle:
     BundleError
         naming the check that failed: `card`, `checksum`, `member` or `golden`.
     """
-    check_has_card(folder)
-    data = (folder / "card.json").read_bytes()
-    card = parse_card(data)
-    for entry in card.files:
-        _check_file(folder, entry.file, entry.sha256, limits)
+    card, sha256 = read_card(folder, limits)
+    check_files(folder, card, limits)
     for member in card.members:
         check_member(folder / member.file, card)
-    bundle = Bundle(folder, card, hashlib.sha256(data).hexdigest())
-    _check_golden(bundle)
+    bundle = Bundle(folder, card, sha256)
+    check_golden(bundle)
     return bundle
+
+
+def read_card(folder: Path, limits: Limits = LIMITS) -> tuple[Card, str]:
+    """The card of the bundle in a folder, and the checksum of `card.json`.
+
+    Raises
+    ------
+    BundleError
+        of the check `card`.
+    """
+    check_has_card(folder)
+    path = folder / "card.json"
+    if path.stat().st_size > limits.card_bytes:
+        raise BundleError("card", f"card.json has {path.stat().st_size} bytes, more than the {limits.card_bytes} allowed")
+    data = path.read_bytes()
+    return parse_card(data), hashlib.sha256(data).hexdigest()
+
+
+def check_files(folder: Path, card: Card, limits: Limits = LIMITS) -> None:
+    """Check that every file that the card names is there and has its checksum.
+
+    Raises
+    ------
+    BundleError
+        of the check `checksum`, naming the file.
+    """
+    for entry in card.files:
+        _check_file(folder, entry.file, entry.sha256, limits)
+
+
+def unlisted(folder: Path, card: Card) -> list[str]:
+    """Files in a bundle's folder that the card does not name, so that no checksum vouches for them."""
+    known = {"card.json", *(PurePosixPath(entry.file).as_posix() for entry in card.files)}
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    return sorted(found - known)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -74,7 +106,7 @@ def check_has_card(folder: Path) -> None:
 
 def _check_file(folder: Path, name: str, sha256: str, limits: Limits) -> None:
     path = folder / name
-    if not path.is_file() or path.is_symlink():
+    if not path.is_file() or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
         raise BundleError("checksum", f"{name}, which the card names, is not in the bundle")
     if path.stat().st_size > limits.file_bytes:
         raise BundleError("checksum", f"{name} has {path.stat().st_size} bytes, more than the {limits.file_bytes} allowed")
@@ -84,7 +116,14 @@ def _check_file(folder: Path, name: str, sha256: str, limits: Limits) -> None:
         raise BundleError("checksum", f"{name}: sha256 is {found}, the card says {sha256}")
 
 
-def _check_golden(bundle: Bundle) -> None:
+def check_golden(bundle: Bundle) -> None:
+    """Check that the golden frames can be read and can tell a network that works from one that is stuck, without running any.
+
+    Raises
+    ------
+    BundleError
+        of the check `golden`.
+    """
     frames = bundle.golden()
     if len(frames) < 2:
         raise BundleError("golden", f"the bundle has {len(frames)} golden frames, two or more are needed to accept it")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..analysis import FrameRefused, MemberFailed, finish, infer, prepare
 from ..bundle import BundleError
@@ -20,6 +22,61 @@ class Tolerance:
     atoms: float = 0.005
 
 
+@dataclass(frozen=True)
+class GoldenMatch:
+    """How far an answer to a golden frame is from what the bundle's maker got.
+
+    file : the golden frame
+    mean, std : largest difference of the maps, probability; std None where there is none in both
+    std_missing : whether only one of the two has a std map
+    atoms, wanted : how many atoms were found here, and by the maker
+    """
+
+    file: str
+    mean: float
+    std: float | None
+    std_missing: bool
+    atoms: int
+    wanted: int
+
+    def complaint(self, allowed: Tolerance) -> str | None:
+        """What is further off than allowed, None where nothing is."""
+        if not self.mean <= allowed.mean:
+            return f"{self.file}: the mean map is off by {self.mean:.2g}, at most {allowed.mean:g} is allowed"
+        if self.std_missing:
+            return f"{self.file}: one of the two answers has no std map"
+        if self.std is not None and not self.std <= allowed.std:
+            return f"{self.file}: the std map is off by {self.std:.2g}, at most {allowed.std:g} is allowed"
+        if abs(self.atoms - self.wanted) > allowed.atoms * self.wanted:
+            return f"{self.file}: {self.atoms} atoms found, the bundle's maker found {self.wanted}"
+        return None
+
+
+def golden_matches(ensemble: LoadedEnsemble) -> Iterator[GoldenMatch]:
+    """Run the golden frames with all members, one after the other.
+
+    Raises
+    ------
+    BundleError
+        check `acceptance`, where a golden frame can't be answered.
+    """
+    for entry, golden in zip(ensemble.card.golden, ensemble.bundle.golden(), strict=True):
+        size = golden.pixel_size_nm
+        try:
+            prepared = prepare(golden.frame, None if size is None else (size, size), ensemble.card)
+            answer = finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.run), ensemble.card)
+        except (FrameRefused, MemberFailed) as error:
+            raise BundleError("acceptance", f"{entry.file} can't be answered: {error}") from error
+        yield GoldenMatch(
+            file=entry.file,
+            mean=_off(answer.mean, golden.mean),
+            std=None if answer.std is None or golden.std is None else _off(answer.std, golden.std),
+            std_missing=(answer.std is None) != (golden.std is None),
+            atoms=len(answer.atoms),
+            wanted=golden.atoms,
+        )
+
+
 def accept(ensemble: LoadedEnsemble, tolerance: Tolerance | None = None) -> None:
     """Run the golden frames with all members.
 
@@ -28,24 +85,11 @@ def accept(ensemble: LoadedEnsemble, tolerance: Tolerance | None = None) -> None
     BundleError
         check `acceptance`, with the golden frame and the number that was off.
     """
-    allowed = tolerance or Tolerance()
-    for entry, golden in zip(ensemble.card.golden, ensemble.bundle.golden(), strict=True):
-        size = golden.pixel_size_nm
-        try:
-            prepared = prepare(golden.frame, None if size is None else (size, size), ensemble.card)
-            answer = finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.run), ensemble.card)
-        except (FrameRefused, MemberFailed) as error:
-            raise BundleError("acceptance", f"{entry.file} can't be answered: {error}") from error
-        _compare(entry.file, "mean", answer.mean, golden.mean, allowed.mean)
-        if (answer.std is None) != (golden.std is None):
-            raise BundleError("acceptance", f"{entry.file}: one of the two answers has no std map")
-        if answer.std is not None and golden.std is not None:
-            _compare(entry.file, "std", answer.std, golden.std, allowed.std)
-        if abs(len(answer.atoms) - golden.atoms) > allowed.atoms * golden.atoms:
-            raise BundleError("acceptance", f"{entry.file}: {len(answer.atoms)} atoms found, the bundle's maker found {golden.atoms}")
+    for match in golden_matches(ensemble):
+        complaint = match.complaint(tolerance or Tolerance())
+        if complaint is not None:
+            raise BundleError("acceptance", complaint)
 
 
-def _compare(file: str, what: str, got: np.ndarray, wanted: np.ndarray, allowed: float) -> None:
-    worst = float(np.abs(got - wanted).max())
-    if not worst <= allowed:
-        raise BundleError("acceptance", f"{file}: the {what} map is off by {worst:.2g}, at most {allowed:g} is allowed")
+def _off(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    return float(np.abs(got - wanted).max())

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from atomstream_models.bundle import Bundle, BundleDiff, Difference, diff_cards, find_bundle, open_bundle, pack
+from atomstream_models.bundle import Bundle, BundleDiff, Card, Difference, diff_cards, find_bundle, open_bundle, pack, unlisted
 from atomstream_models.errors import InputError
 from atomstream_models.report import Table, card_tables
 from atomstream_models.runtime import accept, load_ensemble
@@ -79,17 +79,16 @@ def _pack(given: argparse.Namespace) -> int:
     if given.out.resolve().is_relative_to(given.folder.resolve()):
         raise InputError(f"{given.out} lies in the folder that is to be packed")
     card = open_bundle(given.folder).card
-    _refuse_strangers(given.folder, {"card.json", *(entry.file for entry in card.files)})
+    _refuse_strangers(given.folder, card)
     with whole(given.out) as unfinished:
         pack(given.folder, unfinished)
     print(f"{given.out}: {card.name} {card.version}, {len(card.members)} members, {given.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
-def _refuse_strangers(folder: Path, known: set[str]) -> None:
+def _refuse_strangers(folder: Path, card: Card) -> None:
     """A file that the card does not name would travel with the bundle unchecked."""
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if strangers := sorted(found - known):
+    if strangers := unlisted(folder, card):
         raise InputError(f"{folder} holds {', '.join(strangers)}, which the card does not name; take it out first")
 
 
