@@ -5,6 +5,12 @@
     +-- EngineUnavailable  the engine does not answer                 (transport)
     +-- CommandRefused     the engine answered that it will not       (transport)
     +-- RequestRefused     the control plane will not, with a status  (control)
+    +-- registry.RegistryError
+        +-- NotRegistered      no bundle of that name and version
+        +-- VersionTaken       another bundle has that name and version
+        +-- BundleRefused      a bundle failed a check; it has the stager's report
+        +-- UploadTooLarge     more bytes than allowed
+        +-- NoRoom             the disk is full
 
 Frames and bundles have errors of their own: `atomstream_wire.WireError`, `atomstream_models.analysis.FrameRefused`
 and `atomstream_models.bundle.BundleError`.

@@ -10,7 +10,7 @@ from ._errors import BundleError
 from ._find import find_bundle, shipped_bundles
 from ._golden import GoldenFrame, load_golden, save_golden
 from ._member import check_member
-from ._open import Bundle, check_files, check_golden, is_bundle, open_bundle, read_card, unlisted
+from ._open import Bundle, check_files, check_golden, check_has_card, is_bundle, open_bundle, read_card, unlisted
 from ._operators import OPERATORS
 from ._write import MemberSource, write_bundle
 
@@ -30,6 +30,7 @@ __all__ = [
     "Normalization",
     "check_files",
     "check_golden",
+    "check_has_card",
     "check_member",
     "copy_bundle",
     "diff_cards",
