@@ -48,7 +48,7 @@ class Upload:
         self._written += len(piece)
         if self._written > self._limit:
             raise UploadTooLarge(f"the bundle has more than the {self._limit} bytes allowed")
-        with room(self._scratch.parent):
+        with room(self._scratch.parents[1]):
             left = memoryview(piece)
             while left:
                 left = left[self._file.write(left) :]
@@ -71,7 +71,7 @@ class Upload:
             where the disk is full.
         """
         self._file.close()
-        with room(self._scratch.parent):
+        with room(self._scratch.parents[1]):
             entry, self.new = self._add(self._archive, self._scratch, source, actor)
         return entry
 

@@ -27,14 +27,12 @@ def main() -> int:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
         Progress(spec.report, notes).make(Opening(spec).steps())
-    except DiskFull as error:
-        print(error, file=sys.stderr)
+    except DiskFull:
         return NO_ROOM
     return 0
 
 
 if __name__ == "__main__":
     code = main()
-    sys.stderr.flush()
     # Not through the interpreter's end, where a runtime may hang in its own threads.
     os._exit(code)

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from atomstream_models.bundle import BundleError
 
 from ._report import AcceptanceReport, Check, CheckName, finite
 
+_LONGEST = 1000
+"""Characters of a sentence."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -89,10 +92,13 @@ class Progress:
 def _sentence(error: Exception) -> str:
     """What to tell the bundle's maker; the traceback of what nobody thought of goes to the standard error."""
     if isinstance(error, BundleError):
-        return str(error)
+        # Parts of it come out of the bundle or the runtime: line breaks and control characters have no place in a log.
+        said = "".join(one if one.isprintable() else " " for one in str(error))
+        return " ".join(said.split())[:_LONGEST]
     if isinstance(error, MemoryError):
         return "it needs more memory than is allowed"
-    traceback.print_exception(error)
+    with suppress(OSError):
+        traceback.print_exception(error)
     return f"{type(error).__name__}: {error}"
 
 
