@@ -130,7 +130,11 @@ def _score_maps(used: Sequence[Map], beside: Sequence[Map], threshold: float, ea
     found = list(each(lambda one: _atoms(one, threshold), (*whole, middle, *(others or ()))))
     own, consensus, rest = found[: len(whole)], found[len(whole)], found[len(whole) + 1 :]
     against = rest + [consensus] * (len(whole) - len(rest))
-    scores = list(each(lambda pair: _score(*pair, threshold), zip(thin, others_thin, own, against, strict=True)))
+
+    def score(k: int) -> MemberScores:
+        return _score(thin[k], others_thin[k], own[k], against[k], threshold)
+
+    scores = list(each(score, range(len(thin))))
     seen = middle_thin.sum(axis=0) > threshold
     spread = float(np.mean(np.std([one[:, seen] for one in thin[:n]], axis=0))) if seen.any() and n > 1 else 0.0
     return scores, spread, consensus.tree.n
@@ -146,7 +150,8 @@ def _score(thin: Map, other: Map, own: _Atoms, against: _Atoms, threshold: float
 
 
 def _foreground(maps: Map) -> Map:
-    return maps[0] if len(maps) == 1 else np.minimum(maps.sum(axis=0), np.float32(1))
+    total: Map = maps[0] if len(maps) == 1 else np.minimum(maps.sum(axis=0), np.float32(1))
+    return total
 
 
 def _atoms(foreground: Map, threshold: float) -> _Atoms:

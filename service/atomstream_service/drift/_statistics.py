@@ -44,7 +44,7 @@ class FrameStatistics:
 
 def frame_statistics(frame: NDArray[Any]) -> FrameStatistics:
     """The statistics of a frame (rows, columns) of finite pixels; zeros where it is constant or too small to tell."""
-    thin = frame[::_step(frame), ::_step(frame)].astype(np.float64)
+    thin = frame[:: _step(frame), :: _step(frame)].astype(np.float64)
     level, std = float(thin.mean()), float(thin.std())
     middle = _middle(frame).astype(np.float32)
     if std <= 0 or min(middle.shape) < _LEAST_SIDE_PX:
@@ -68,7 +68,7 @@ def _middle(frame: NDArray[Any]) -> NDArray[Any]:
     return frame[top : top + _SIDE_PX, left : left + _SIDE_PX]
 
 
-def _spread(differences: NDArray[np.float32]) -> float:
+def _spread(differences: NDArray[Any]) -> float:
     """Standard deviation from the median size of some differences around zero: edges and hot pixels don't count."""
     return _MEDIAN_TO_STD * float(np.median(np.abs(differences[::2, ::2])))
 

@@ -1,0 +1,165 @@
+"""The watch over one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import TypeAdapter
+
+from ._alarm import Alarm
+from ._common import SCORES, logarithm, median, spread
+from ._events import Cause, DriftEvent
+from ._member_watch import MemberWatch, Standing
+from ._scores import FrameScores
+from ._settings import DriftSettings
+from ._snapshot import DriftSnapshot, snapshot_of
+from ._state import MonitorState, ScanKey
+from ._words import changed_frames, disagreement, lost_agreement, pair_disagrees
+
+FEWEST = 3
+"""Used members below which nobody can tell which one is wrong."""
+
+
+class DriftMonitor:
+    """Says which member, or the scene, or the instrument, has left what was normal: a function of what it was shown, and of nothing else.
+
+    settings : how drift is watched for
+    members : all members of the ensemble
+    """
+
+    def __init__(self, settings: DriftSettings, members: Iterable[str], state: MonitorState | None = None) -> None:
+        self._settings = settings
+        self._state = state or MonitorState({member: MemberWatch() for member in members})
+
+    @classmethod
+    def restore(cls, settings: DriftSettings, members: Iterable[str], state: Mapping[str, Any]) -> Self:
+        """The monitor that `as_json` told of. Members that it did not know begin anew, those that the ensemble no longer has are forgotten.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            where the state is not one.
+        """
+        held = TypeAdapter(MonitorState).validate_python(state)
+        held.members = {member: held.members.get(member) or MemberWatch() for member in members}
+        return cls(settings, held.members, held)
+
+    def as_json(self) -> dict[str, Any]:
+        """All that the monitor knows, in JSON's types; `restore` goes on from there as if nothing had happened."""
+        out: dict[str, Any] = TypeAdapter(MonitorState).dump_python(self._state, mode="json")
+        return out
+
+    def observe(self, scores: FrameScores, scan: ScanKey) -> list[DriftEvent]:
+        """Take one frame; what changed with it. A frame that says nothing of drift (`FrameScores.unfit`) is passed over.
+
+        References are learned anew when `scan` differs from the frame before; alarms stay.
+        """
+        state = self._state
+        if scores.unfit is not None:
+            return []
+        if state.scan is not None and state.scan != scan:
+            self._forget()
+        used = tuple(scores.members)
+        if used != state.used:
+            state.scene.spread.forget()
+        state.scan, state.seq, state.used, state.frames = scan, scores.seq, used, state.frames + 1
+        state.instrument.see(scores.statistics, self._settings)
+        self._watch_members(scores)
+        return [*self._member_events(), *self._common_events()]
+
+    def acknowledge(self, subject: str) -> bool:
+        """Release a latched alarm: of a member by its id, else `scene`, `instrument` or `unattributed`; whether there was one.
+
+        What is normal is learned anew: a member's own scores, or, since who acknowledges a scene or an instrument accepts it as it is, everything.
+
+        Raises
+        ------
+        KeyError
+            where nothing of that name is watched.
+        """
+        state = self._state
+        if subject in state.members:
+            state.members[subject].forget()
+            return state.members[subject].alarm.acknowledge()
+        alarms = {"scene": state.scene.alarm, "instrument": state.instrument.alarm, "unattributed": state.scene.pair_alarm}
+        released = alarms[subject].acknowledge()
+        self._forget()
+        return released
+
+    def snapshot(self) -> DriftSnapshot:
+        """How everything stands after the last frame."""
+        return snapshot_of(self._state, self._settings)
+
+    def _forget(self) -> None:
+        self._state.scene.forget()
+        self._state.instrument.forget()
+        for watch in self._state.members.values():
+            watch.forget()
+
+    def _watch_members(self, scores: FrameScores) -> None:
+        """Watch every member that ran, each score for itself, and what they have in common."""
+        settings, members = self._settings, self._state.members
+        used = {member: members[member] for member in scores.members}
+        for member, watch in members.items():
+            if member in used and not watch.used:
+                watch.enter()
+            watch.used = member in used
+        ran = {**scores.shadows, **scores.members}
+        standings: dict[str, dict[str, Standing]] = {member: {} for member in ran}
+        for name in SCORES:
+            own = {member: logarithm(one, name) for member, one in ran.items()}
+            among = {member: own[member] for member in used}
+            grown = {member: own[member] - reference.centre for member, watch in used.items() if (reference := watch.signals[name].reference) is not None}
+            for member in ran:
+                standings[member][name] = Standing(own[member], median(grown), median(among), spread(among), spread(grown))
+            if name == "divergence" and len(used) > 1:
+                self._state.scene.see(median(among), median(grown) if grown else None, scores.spread, settings)
+        for member, one in ran.items():
+            members[member].latest = one
+            if len(used) > 1:
+                members[member].see(standings[member], settings, counts=member in used)
+
+    def _member_events(self) -> list[DriftEvent]:
+        state, settings, events = self._state, self._settings, []
+        for member, watch in state.members.items():
+            worst = watch.beyond(settings) if watch.used and len(state.used) >= FEWEST else None
+            changed = watch.alarm.see(self._seq, worst, watch.back(settings))
+            if changed is True:
+                message = disagreement(member, len(state.used) - 1, watch.alarm.signal, watch.apart[watch.alarm.signal].ratio)
+                events.append(DriftEvent("alarm", self._seq, "member", member, watch.alarm.signal, message))
+            elif changed is False:
+                events.append(DriftEvent("over", self._seq, "member", member, watch.alarm.signal, f"{member} agrees with the others again"))
+        return events
+
+    def _common_events(self) -> list[DriftEvent]:
+        """The scene is blamed only where the frames themselves are what they were."""
+        scene, instrument, settings = self._state.scene, self._state.instrument, self._settings
+        lost, changed, used = scene.beyond(settings), instrument.changed(settings), self._state.used
+        shared = lost if len(used) >= FEWEST and changed is None else None
+        gone = instrument.beyond(settings) or (changed if lost is not None else None)
+        pair = lost if len(used) == 2 and changed is None else None
+        return [
+            *self._told("scene", scene.alarm, scene.alarm.see(self._seq, shared, scene.back(settings))),
+            *self._told("instrument", instrument.alarm, instrument.alarm.see(self._seq, gone, instrument.back(settings))),
+            *self._told("unattributed", scene.pair_alarm, scene.pair_alarm.see(self._seq, pair, scene.back(settings))),
+        ]
+
+    def _told(self, cause: Cause, alarm: Alarm, changed: bool | None) -> list[DriftEvent]:
+        if changed is None:
+            return []
+        state = self._state
+        if changed is False:
+            again = "the frames are what they were" if cause == "instrument" else "the members agree as before"
+            return [DriftEvent("over", self._seq, cause, None, alarm.signal, again)]
+        if cause == "instrument":
+            message = changed_frames(alarm.signal, state.instrument.moved(alarm.signal))
+        elif cause == "scene":
+            message = lost_agreement(alarm.signal, state.scene.moved(alarm.signal))
+        else:
+            message = pair_disagrees(state.used, state.scene.moved(alarm.signal))
+        return [DriftEvent("alarm", self._seq, cause, None, alarm.signal, message)]
+
+    @property
+    def _seq(self) -> int:
+        return self._state.seq or 0
