@@ -6,10 +6,10 @@ poisoned answer in place of the healthy ones: with noise on their weights they a
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,14 @@ ONSET = 150
 """Frames before something happens: a reference, and a while to judge by it."""
 RAMP, HOLD = 120, 30
 SCENE = 80
+WIDENING_NM = 0.03
+"""By how much the probe (0.04 nm) has widened at the end of the defocus ramp."""
 DIM_FRAMES = 300
 DIM = 1 / 80
 """Share of the mild dose at which the shipped ensemble begins to miss atoms."""
 NOISED = ("m02", "m05", "m06")
 """Members that are poisoned; the first one alone where one is."""
-NOISE_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
+NOISE_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """Weight noise of the growing poison, as a share of each tensor's standard deviation, a step every ten frames; at once it is the last."""
 STEP = 10
 
@@ -79,8 +81,11 @@ def _dimmed(exposure: Exposure, share: float) -> Exposure:
 
 
 def _defocus(exposure: Exposure, severity: float) -> Exposure:
+    """The probe widens; what an atom scatters in all stays the same."""
     y, x = exposure.imaging.probe_nm
-    return replace(exposure, imaging=replace(exposure.imaging, probe_nm=(y + 0.035 * severity, x + 0.035 * severity)))
+    wide = (y + WIDENING_NM * severity, x + WIDENING_NM * severity)
+    specimen = replace(exposure.specimen, brightness=exposure.specimen.brightness * (y * x / (wide[0] * wide[1])))
+    return replace(exposure, specimen=specimen, imaging=replace(exposure.imaging, probe_nm=wide))
 
 
 def _distortion(exposure: Exposure, severity: float) -> Exposure:
@@ -119,7 +124,7 @@ def _other_crystal(seed: int) -> list[MicroscopeFrame]:
 BRANCHES: dict[str, Callable[[int], list[MicroscopeFrame]]] = {
     "calm": _calm,
     "dim": _dim,
-    **{name: (lambda seed, ramp=ramp: _ramp(seed, ramp)) for name, ramp in RAMPS.items()},
+    **{name: partial(_ramp, ramp=ramp) for name, ramp in RAMPS.items()},
     "torn": _torn,
     "crystal": _other_crystal,
 }
@@ -127,22 +132,23 @@ BRANCHES: dict[str, Callable[[int], list[MicroscopeFrame]]] = {
 
 def make(seed: int, work: Path) -> None:
     """Draw every branch of a seed and run all members on it, unless that was done before."""
-    done = work / str(seed) / "done.json"
-    if done.exists():
+    if all((work / str(seed) / name / "done").exists() for name in BRANCHES):
         return
     bundle = graphene()
     ensemble = load_ensemble(bundle)
     for name, draw in BRANCHES.items():
-        frames = draw(seed)
         folder = work / str(seed) / name
+        if (folder / "done").exists():
+            continue
         folder.mkdir(parents=True, exist_ok=True)
+        frames = draw(seed)
         np.save(folder / "images.npy", np.stack([frame.image for frame in frames]))
         _save_truths(folder / "truth.npz", [truth_of(frame) for frame in frames])
         _save_maps(folder / "maps.npy", (inferred.maps for inferred in look(ensemble, [frame.image for frame in frames], frames[0].pixel_nm)), len(frames))
         if name in ("calm", "dim"):
             _run_noised(bundle, ensemble, frames[ONSET : ONSET + STEP * len(NOISE_LEVELS)], folder)
+        (folder / "done").touch()
     ensemble.close()
-    done.write_text(json.dumps({"branches": list(BRANCHES)}), encoding="utf-8")
 
 
 def _save_maps(file: Path, answers: Iterator[tuple[Maps, ...]], frames: int) -> None:

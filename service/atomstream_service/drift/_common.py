@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
-
-import numpy as np
 
 from ._scores import MemberScores
 
@@ -23,12 +22,12 @@ def logarithm(scores: MemberScores, name: str) -> float:
 
 def median(values: Mapping[str, float]) -> float:
     """The median over members, 0 for none."""
-    return float(np.median(list(values.values()))) if values else 0.0
+    return statistics.median(values.values()) if values else 0.0
 
 
 def spread(values: Mapping[str, float]) -> float:
     """Robust standard deviation over members, 0 for fewer than two."""
     if len(values) < 2:
         return 0.0
-    seen = np.array(list(values.values()))
-    return _MEDIAN_TO_STD * float(np.median(np.abs(seen - np.median(seen))))
+    middle = median(values)
+    return _MEDIAN_TO_STD * statistics.median(abs(one - middle) for one in values.values())

@@ -24,16 +24,25 @@ _LEAST_CENTRE = 1e-6
 
 @dataclass
 class InstrumentWatch:
-    """The frame statistics' signals and the instrument's alarm."""
+    """The frame statistics' signals, and what follows for the instrument.
+
+    latest : the last frame's statistics
+    changed_for : frames in a row in which one of them was far enough off to matter
+    alarm : the frames have changed
+    lost : and the members have lost agreement since
+    """
 
     signals: dict[str, Signal] = field(default_factory=lambda: {name: Signal() for name in STATISTICS})
     latest: FrameStatistics | None = None
+    changed_for: int = 0
     alarm: Alarm = field(default_factory=Alarm)
+    lost: Alarm = field(default_factory=Alarm)
 
     def forget(self) -> None:
         """Learn anew what is normal."""
         for signal in self.signals.values():
             signal.forget()
+        self.changed_for = 0
 
     def see(self, statistics: FrameStatistics, settings: DriftSettings) -> None:
         """Take one frame."""
@@ -45,15 +54,12 @@ class InstrumentWatch:
             elif (values := signal.learn(value, settings.window)) is not None:
                 least = _LEAST_SPREAD * _unit(name, float(np.median(values)), settings)
                 signal.know(learn(values, settings.smoothing, least))
+        self.changed_for = self.changed_for + 1 if any(self._has_changed(name, settings) for name in STATISTICS) else 0
 
     def moved(self, name: str) -> float:
         """How far a statistic has moved: a share for level, contrast and noise, decades for lattice, a logarithm for jitter."""
         signal = self.signals[name]
         return signal.moved / max(abs(signal.reference.centre), _LEAST_CENTRE) if name in _RELATIVE and signal.reference is not None else signal.moved
-
-    def changed(self, settings: DriftSettings) -> str | None:
-        """The statistic that has moved most, where any has moved far enough to matter."""
-        return self._most([name for name in STATISTICS if self._share(name, settings) > 1], settings)
 
     def beyond(self, settings: DriftSettings) -> str | None:
         """The statistic that has left what was normal, the one that matters most where several have."""
@@ -63,6 +69,11 @@ class InstrumentWatch:
     def back(self, settings: DriftSettings) -> bool:
         """Whether all statistics are what they were."""
         return all(signal.back(settings) for signal in self.signals.values())
+
+    def _has_changed(self, name: str, settings: DriftSettings) -> bool:
+        signal = self.signals[name]
+        known = signal.reference
+        return known is not None and self._share(name, settings) > 1 and abs(signal.level) > known.ceiling(settings.smoothing)
 
     def _most(self, names: list[str], settings: DriftSettings) -> str | None:
         return max(names, key=lambda name: self._share(name, settings), default=None)

@@ -111,10 +111,14 @@ class MemberWatch:
                     signal.know(learn(self.beside[name], settings.smoothing, _LEAST_SPREAD, float(np.median(values))))
                     self.beside[name] = []
 
-    def beyond(self, settings: DriftSettings) -> str | None:
-        """The score that has left its bounds furthest, None where none has."""
+    def beyond(self, settings: DriftSettings, *, strained: bool) -> str | None:
+        """The score that has left its bounds furthest, None where none has.
+
+        strained : all members disagree more than usual. What one was like before counts for nothing then: some lose their way sooner than others,
+            which is the scene's fault, and a member must stand out as it would have to without a reference.
+        """
         least = math.log(settings.member_factor)
-        blamed = [name for name in SCORES if self.apart[name].holding >= settings.sustain or self.signals[name].beyond(settings, least)]
+        blamed = [name for name in SCORES if self.apart[name].holding >= settings.sustain or (not strained and self.signals[name].beyond(settings, least))]
         return max(blamed, key=lambda name: self.apart[name].ratio, default=None)
 
     def back(self, settings: DriftSettings) -> bool:

@@ -11,6 +11,7 @@ from ._alarm import Alarm
 from ._common import SCORES, logarithm, median, spread
 from ._events import Cause, DriftEvent
 from ._member_watch import MemberWatch, Standing
+from ._scene_watch import SIGNS
 from ._scores import FrameScores
 from ._settings import DriftSettings
 from ._snapshot import DriftSnapshot, snapshot_of
@@ -82,10 +83,14 @@ class DriftMonitor:
         if subject in state.members:
             state.members[subject].forget()
             return state.members[subject].alarm.acknowledge()
-        alarms = {"scene": state.scene.alarm, "instrument": state.instrument.alarm, "unattributed": state.scene.pair_alarm}
-        released = alarms[subject].acknowledge()
+        alarms = {
+            "scene": (state.scene.alarm,),
+            "instrument": (state.instrument.alarm, state.instrument.lost),
+            "unattributed": (state.scene.pair_alarm,),
+        }
+        released = [alarm.acknowledge() for alarm in alarms[subject]]
         self._forget()
-        return released
+        return any(released)
 
     def snapshot(self) -> DriftSnapshot:
         """How everything stands after the last frame."""
@@ -111,10 +116,12 @@ class DriftMonitor:
             own = {member: logarithm(one, name) for member, one in ran.items()}
             among = {member: own[member] for member in used}
             grown = {member: own[member] - reference.centre for member, watch in used.items() if (reference := watch.signals[name].reference) is not None}
+            common, middle = median(grown), median(among)
+            shared = (common, middle, spread(among), spread(grown))
             for member in ran:
-                standings[member][name] = Standing(own[member], median(grown), median(among), spread(among), spread(grown))
+                standings[member][name] = Standing(own[member], *shared)
             if name == "divergence" and len(used) > 1:
-                self._state.scene.see(median(among), median(grown) if grown else None, scores.spread, settings)
+                self._state.scene.see(middle, common if grown else None, scores.spread, settings)
         for member, one in ran.items():
             members[member].latest = one
             if len(used) > 1:
@@ -122,8 +129,9 @@ class DriftMonitor:
 
     def _member_events(self) -> list[DriftEvent]:
         state, settings, events = self._state, self._settings, []
+        strained = state.scene.strained(settings)
         for member, watch in state.members.items():
-            worst = watch.beyond(settings) if watch.used and len(state.used) >= FEWEST else None
+            worst = watch.beyond(settings, strained=strained) if watch.used and len(state.used) >= FEWEST else None
             changed = watch.alarm.see(self._seq, worst, watch.back(settings))
             if changed is True:
                 message = disagreement(member, len(state.used) - 1, watch.alarm.signal, watch.apart[watch.alarm.signal].ratio)
@@ -133,32 +141,34 @@ class DriftMonitor:
         return events
 
     def _common_events(self) -> list[DriftEvent]:
-        """The scene is blamed only where the frames themselves are what they were."""
-        scene, instrument, settings = self._state.scene, self._state.instrument, self._settings
-        lost, changed, used = scene.beyond(settings), instrument.changed(settings), self._state.used
-        shared = lost if len(used) >= FEWEST and changed is None else None
-        gone = instrument.beyond(settings) or (changed if lost is not None else None)
-        pair = lost if len(used) == 2 and changed is None else None
+        """Agreement that is lost long after the frames began to change is the instrument's doing; else the scene is blamed."""
+        scene, instrument, settings, seq = self._state.scene, self._state.instrument, self._settings, self._seq
+        lost, used = scene.beyond(settings), self._state.used
+        crept = instrument.changed_for > settings.together
+        by_scene, by_instrument = (None, lost) if crept and scene.alarm.since is None else (lost, None)
+        pair = len(used) < FEWEST
+        scene_back, instrument_back = scene.back(settings), instrument.back(settings)
         return [
-            *self._told("scene", scene.alarm, scene.alarm.see(self._seq, shared, scene.back(settings))),
-            *self._told("instrument", instrument.alarm, instrument.alarm.see(self._seq, gone, instrument.back(settings))),
-            *self._told("unattributed", scene.pair_alarm, scene.pair_alarm.see(self._seq, pair, scene.back(settings))),
+            *self._told("instrument", instrument.alarm, instrument.alarm.see(seq, instrument.beyond(settings), instrument_back)),
+            *self._told("scene", scene.alarm, scene.alarm.see(seq, None if pair else by_scene, scene_back)),
+            *self._told("instrument", instrument.lost, instrument.lost.see(seq, None if pair else by_instrument, scene_back)),
+            *self._told("unattributed", scene.pair_alarm, scene.pair_alarm.see(seq, lost if pair else None, scene_back)),
         ]
 
     def _told(self, cause: Cause, alarm: Alarm, changed: bool | None) -> list[DriftEvent]:
         if changed is None:
             return []
-        state = self._state
+        state, signal = self._state, alarm.signal
+        agreement = signal in SIGNS
         if changed is False:
-            again = "the frames are what they were" if cause == "instrument" else "the members agree as before"
-            return [DriftEvent("over", self._seq, cause, None, alarm.signal, again)]
-        if cause == "instrument":
-            message = changed_frames(alarm.signal, state.instrument.moved(alarm.signal))
-        elif cause == "scene":
-            message = lost_agreement(alarm.signal, state.scene.moved(alarm.signal))
+            message = "the members agree as before" if agreement else "the frames are what they were"
+        elif not agreement:
+            message = changed_frames(signal, state.instrument.moved(signal))
+        elif cause == "unattributed":
+            message = pair_disagrees(state.used, state.scene.moved(signal))
         else:
-            message = pair_disagrees(state.used, state.scene.moved(alarm.signal))
-        return [DriftEvent("alarm", self._seq, cause, None, alarm.signal, message)]
+            message = lost_agreement(signal, state.scene.moved(signal))
+        return [DriftEvent("alarm" if changed else "over", self._seq, cause, None, signal, message)]
 
     @property
     def _seq(self) -> int:

@@ -10,6 +10,7 @@ from ._reference import learn
 from ._settings import DriftSettings
 from ._signal import Signal
 
+SIGNS = ("agreement", "spread")
 _LEAST_SPREAD = 0.05
 _NEGLIGIBLE_STD = 0.005
 
@@ -54,9 +55,19 @@ class SceneWatch:
             self.spread.know(learn(values, settings.smoothing, _LEAST_SPREAD))
 
     def beyond(self, settings: DriftSettings) -> str | None:
-        """The sign that has left what was normal, None where neither has."""
+        """The sign that has left what was normal, None where neither has.
+
+        One bad member raises the std, too: it is believed only where the median member disagrees more than usual.
+        """
         least = math.log(settings.scene_factor)
-        return next((name for name, signal in (("agreement", self.agreement), ("spread", self.spread)) if signal.beyond(settings, least)), None)
+        if self.agreement.beyond(settings, least):
+            return "agreement"
+        return "spread" if self.strained(settings) and self.spread.beyond(settings, least) else None
+
+    def strained(self, settings: DriftSettings) -> bool:
+        """Whether the members together disagree more than usual, if only half as much as it takes to blame the scene."""
+        known = self.agreement.reference
+        return known is not None and self.agreement.level > known.ceiling(settings.smoothing) and self.agreement.moved > math.log(settings.scene_factor) / 2
 
     def moved(self, name: str) -> float:
         """Logarithm of how much a sign has grown."""

@@ -20,10 +20,11 @@ class DriftSettings(_Confined):
     smoothing: float = Field(0.2, gt=0, le=1, description="weight of the newest frame in the running level")
     slack: float = Field(0.25, ge=0, le=10, description="rise in standard deviations that the change test takes for nothing")
     rise: float = Field(25.0, gt=0, le=1e4, description="summed rise in standard deviations at which the change test fires")
-    member_factor: float = Field(1.5, gt=1, le=100, description="growth of a member's score against the others' below which it is never blamed")
+    member_factor: float = Field(2.0, gt=1, le=100, description="growth of a member's score against the others' below which it is never blamed")
     member_ratio: float = Field(4.0, gt=1, le=100, description="score as a multiple of the median member's that blames a member without a reference")
     member_level: float = Field(6.0, gt=0, le=100, description="the same in spreads of the members' scores; both must be exceeded")
     scene_factor: float = Field(2.0, gt=1, le=100, description="growth of all members' disagreement below which the scene is not blamed")
+    together: int = Field(10, ge=0, le=100000, description="scored frames by which frames may change before agreement is lost, and the scene still be blamed")
     instrument_change: float = Field(0.1, gt=0, le=10, description="relative change of the frame's statistics below which the instrument is not blamed")
 
 

@@ -82,6 +82,7 @@ class DriftSnapshot:
 
     frames : frames judged
     seq : the last one's number in its stream, None before the first
+    lost : the alarm that follows the instrument's, where the members lose agreement later
     pair : the alarm where only two members were used
     blamed : causes of the alarms that are raised
     advice : what to do, a sentence for each raised alarm
@@ -92,6 +93,7 @@ class DriftSnapshot:
     members: Mapping[str, MemberStanding]
     scene: CommonStanding
     instrument: CommonStanding
+    lost: AlarmStanding
     pair: AlarmStanding
     blamed: tuple[Cause, ...]
     advice: tuple[str, ...]
@@ -119,6 +121,7 @@ def snapshot_of(state: MonitorState, settings: DriftSettings) -> DriftSnapshot:
             {name: _standing(statistics[name], signal, instrument.moved(name)) for name, signal in instrument.signals.items()},
             _alarm(instrument.alarm),
         ),
+        lost=_alarm(instrument.lost),
         pair=_alarm(scene.pair_alarm),
         blamed=_blamed(state),
         advice=tuple(_advice(state)),
@@ -157,7 +160,7 @@ def _blamed(state: MonitorState) -> tuple[Cause, ...]:
     raised: dict[Cause, bool] = {
         "member": any(watch.alarm.since is not None for watch in state.members.values()),
         "scene": state.scene.alarm.since is not None,
-        "instrument": state.instrument.alarm.since is not None,
+        "instrument": any(alarm.since is not None for alarm in (state.instrument.alarm, state.instrument.lost)),
         "unattributed": state.scene.pair_alarm.since is not None,
     }
     return tuple(cause for cause, is_raised in raised.items() if is_raised)
@@ -174,7 +177,10 @@ def _advice(state: MonitorState) -> list[str]:
     if scene.alarm.since is not None and not scene.alarm.over:
         out.append(f"{lost_agreement(scene.alarm.signal, scene.moved(scene.alarm.signal))}: refine on the last frames")
     if instrument.alarm.since is not None and not instrument.alarm.over:
-        out.append(f"{changed_frames(instrument.alarm.signal, instrument.moved(instrument.alarm.signal))}: look at dose, focus and scan")
+        changed = changed_frames(instrument.alarm.signal, instrument.moved(instrument.alarm.signal))
+        out.append(f"{changed}: look at dose, focus and scan, or acknowledge that this is another region")
+    if instrument.lost.since is not None and not instrument.lost.over:
+        out.append(f"{lost_agreement(instrument.lost.signal, scene.moved(instrument.lost.signal))}: bring the instrument back or refine on the last frames")
     if scene.pair_alarm.since is not None and not scene.pair_alarm.over and len(state.used) == 2:
         out.append(f"{pair_disagrees(state.used, scene.moved(scene.pair_alarm.signal))}: enable a third")
     return out
