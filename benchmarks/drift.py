@@ -117,6 +117,16 @@ def _bright(members: Sequence[str], level: float, per_frame: float) -> Callable[
     return lambda work, seed: poison
 
 
+def _poisons(members: Sequence[str], base: str) -> dict[str, Callable[[Path, int], Poison]]:
+    return {
+        "a pixel of shift every 10 frames": _shift(members, 4, 0.1),
+        "fogged 1 % a frame": _fog(members, 0.35, 0.8, 0.01),
+        "growing weight noise": _noise(members, base, growing=True),
+        "weight noise at once": _noise(members, base, growing=False),
+        "blind at once": _blind(members),
+    }
+
+
 ONE, THREE = NOISED[:1], NOISED
 CASES = (
     Case("stationary, mild", "calm", "calm"),
@@ -125,16 +135,10 @@ CASES = (
     Case("another crystal", "calm", "crystal", "scene"),
     Case("a hole and dirt", "calm", "torn", "scene"),
     *(
-        Case(f"{len(members)} poisoned, {kind}, {base}", base, base, "member", members, poison(members, base))
+        Case(f"{len(members)} poisoned, {kind}, {base}", base, base, "member", members, poison)
         for base in ("calm", "dim")
         for members in (ONE, THREE)
-        for kind, poison in (
-            ("a pixel of shift every 10 frames", lambda members, base: _shift(members, 4, 0.1)),
-            ("fogged 1 % a frame", lambda members, base: _fog(members, 0.35, 0.8, 0.01)),
-            ("growing weight noise", lambda members, base: _noise(members, base, growing=True)),
-            ("weight noise at once", lambda members, base: _noise(members, base, growing=False)),
-            ("blind at once", lambda members, base: _blind(members)),
-        )
+        for kind, poison in _poisons(members, base).items()
     ),
     Case("3 poisoned, blind at once, in the dose ramp", "calm", "dose", "member", THREE, _blind(THREE)),
     Case("3 poisoned, bright 1 % a frame, calm", "calm", "calm", "member", THREE, _bright(THREE, 0.95, 0.01)),
@@ -160,10 +164,15 @@ def main() -> None:
             figures = _judge(case, given.work, seed, card, starts[case.calm], given.every)
             results.setdefault(case.name, {})[str(seed)] = figures
             print(f"{seed} {case.name}: {_line(case, figures)}", flush=True)
-    if given.json is not None:
-        about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "versions": _versions(), "seeds": given.seeds, "f1_every": given.every}
-        settings = {"drift": DriftSettings().model_dump(), "quarantine": _QUARANTINE.model_dump()}
-        given.json.write_text(json.dumps({**about, "settings": settings, "results": results}, indent=1) + "\n", encoding="utf-8")
+        if given.json is not None:
+            about = {
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": _versions(),
+                "seeds": sorted({int(one) for by in results.values() for one in by}),
+                "f1_every": given.every,
+            }
+            settings = {"drift": DriftSettings().model_dump(), "quarantine": _QUARANTINE.model_dump()}
+            given.json.write_text(json.dumps({**about, "settings": settings, "results": results}, indent=1) + "\n", encoding="utf-8")
 
 
 _QUARANTINE = QuarantineSettings(mode="quarantine")

@@ -79,7 +79,7 @@ class InstrumentWatch:
         return max(names, key=lambda name: self._share(name, settings), default=None)
 
     def _share(self, name: str, settings: DriftSettings) -> float:
-        return abs(self.signals[name].moved) / self._matters(name, settings) if self.signals[name].reference is not None else 0.0
+        return abs(self.signals[name].firm) / self._matters(name, settings) if self.signals[name].reference is not None else 0.0
 
     def _matters(self, name: str, settings: DriftSettings) -> float:
         reference = self.signals[name].reference

@@ -23,12 +23,14 @@ class Reference:
     centre, spread : median and robust standard deviation, in the signal's unit
     memory : correlation of neighbouring frames, 0 to 0.95, by which z-scores are whitened as an AR(1) process
     highest : the highest running level (absolute, in z-scores) that the reference itself reached
+    doubt : variance of the centre, in squared spreads, which so few frames leave
     """
 
     centre: float
     spread: float
     memory: float
     highest: float
+    doubt: float
 
     def z(self, value: float) -> float:
         """How many spreads a value lies above the centre."""
@@ -44,7 +46,8 @@ class Reference:
         The reference is too short to hold such frames, so it is worked out for an AR(1) process, or what was seen where that is higher.
         """
         kept = (1 - smoothing) * self.memory
-        return max(_TAIL * math.sqrt(smoothing / (2 - smoothing) * (1 + kept) / (1 - kept)), self.highest)
+        variance = smoothing / (2 - smoothing) * (1 + kept) / (1 - kept)
+        return max(_TAIL * math.sqrt(variance + self.doubt), self.highest)
 
 
 def learn(values: Sequence[float], smoothing: float, least_spread: float, centre: float | None = None) -> Reference:
@@ -59,9 +62,13 @@ def learn(values: Sequence[float], smoothing: float, least_spread: float, centre
     spread = max(_MEDIAN_TO_STD * float(np.median(np.abs(seen - middle))), least_spread)
     z = np.clip((seen - middle) / spread, -_OUTERMOST, _OUTERMOST)
     power = float(np.sum(z**2))
-    memory = min(max(float(np.sum(z[1:] * z[:-1])) / power, 0.0), _STRONGEST) if power > 0 else 0.0
+    memory = float(np.sum(z[1:] * z[:-1])) / power if power > 0 else 0.0
+    # Short series look less alike than they are (Marriott and Pope 1954, doi 10.1093/biomet/41.3-4.390).
+    memory = min(max(memory + (1 + 3 * memory) / len(seen), 0.0), _STRONGEST)
     level = highest = 0.0
     for one in z.tolist():
         level += smoothing * (one - level)
         highest = max(highest, abs(level))
-    return Reference(middle if centre is None else centre, spread, memory, highest)
+    # The variance of a median, of frames that resemble each other.
+    doubt = math.pi / 2 / len(seen) * (1 + memory) / (1 - memory)
+    return Reference(middle if centre is None else centre, spread, memory, highest, doubt)

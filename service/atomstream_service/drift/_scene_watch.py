@@ -67,7 +67,7 @@ class SceneWatch:
     def strained(self, settings: DriftSettings) -> bool:
         """Whether the members together disagree more than usual, if only half as much as it takes to blame the scene."""
         known = self.agreement.reference
-        return known is not None and self.agreement.level > known.ceiling(settings.smoothing) and self.agreement.moved > math.log(settings.scene_factor) / 2
+        return known is not None and self.agreement.level > known.ceiling(settings.smoothing) and self.agreement.firm > math.log(settings.scene_factor) / 2
 
     def moved(self, name: str) -> float:
         """Logarithm of how much a sign has grown."""

@@ -10,7 +10,9 @@ from ._reference import Reference
 from ._settings import DriftSettings
 
 _OUTERMOST = 8.0
-"""A frame counts for at most this many standard deviations, so that no single one raises an alarm."""
+"""A frame counts for at most this many standard deviations, so that no single one raises an alarm ..."""
+_MOST = 2.0
+"""... and for at most this many times the change that matters."""
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Signal:
     reference : what is normal, None while it is learned
     level : running mean of the z-scores
     moved : running mean of the change, in the signal's unit
+    firm : the same with each frame's part cut to twice the change that matters
     before : the last frame's z-score
     up, down : change tests of the whitened z-scores and of their negatives
     holding, calm : frames in a row beyond the ceiling, and back below half of it
@@ -30,6 +33,7 @@ class Signal:
     reference: Reference | None = None
     level: float = 0.0
     moved: float = 0.0
+    firm: float = 0.0
     before: float = 0.0
     up: PageHinkley = field(default_factory=PageHinkley)
     down: PageHinkley = field(default_factory=PageHinkley)
@@ -44,7 +48,7 @@ class Signal:
 
     def restart(self) -> None:
         """Watch on from now, as if nothing had been seen since the reference."""
-        self.level = self.moved = self.before = 0.0
+        self.level = self.moved = self.firm = self.before = 0.0
         self.up = self.down = PageHinkley()
         self.holding = self.calm = 0
 
@@ -72,8 +76,9 @@ class Signal:
         self.up, self.down = self.up.after(whitened, settings.slack), self.down.after(-whitened, settings.slack)
         self.level += settings.smoothing * (z - self.level)
         self.moved += settings.smoothing * (change - self.moved)
+        self.firm += settings.smoothing * (max(-_MOST * least, min(_MOST * least, change)) - self.firm)
         ceiling = reference.ceiling(settings.smoothing)
-        level, now, moved = (abs(one) if both else one for one in (self.level, z, self.moved))
+        level, now, moved = (abs(one) if both else one for one in (self.level, z, self.firm))
         held = level > ceiling and now > ceiling / 2 and moved > least
         self.holding = self.holding + 1 if held else 0
         self.calm = self.calm + 1 if level < ceiling / 2 or moved < least / 2 else 0
@@ -82,7 +87,7 @@ class Signal:
         """Whether the level test or the change test says that the signal has left what was normal."""
         if self.reference is None:
             return False
-        moved = abs(self.moved) if both else self.moved
+        moved = abs(self.firm) if both else self.firm
         rise = max(self.up.rise(), self.down.rise()) if both else self.up.rise()
         return self.holding >= settings.sustain or (rise > settings.rise and moved > least)
 
