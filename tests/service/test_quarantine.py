@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import dots, make_plain_bundle
-from test_drift import MEMBERS, SCAN, SETTINGS, frame, stream, worse
+from drifting import MEMBERS, SCAN, SETTINGS, frame, stream, worse
 
 from atomstream_models.runtime import load_ensemble, look
 from atomstream_service.drift import DriftMonitor, DriftSettings, DriftSnapshot, QuarantinePolicy, QuarantineSettings, ScanKey, score_frame
