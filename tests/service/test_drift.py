@@ -124,6 +124,18 @@ def test_an_acknowledged_member_that_is_still_bad_is_not_told_again_and_one_that
     assert event.member == "m03"
 
 
+def test_a_member_that_comes_back_as_bad_as_it_went_is_blamed_again(monitor: DriftMonitor) -> None:
+    def without(t: int, scores: FrameScores) -> FrameScores:
+        return replace(scores, members={member: scores.members[member] for member in MEMBERS if member != "m03"})
+
+    stream(monitor, range(100))
+    stream(monitor, range(100, 120), lambda t, scores: worse(scores, "m03", 3))
+    monitor.acknowledge("m03")
+    assert stream(monitor, range(120, 160), without) == []
+    (event,) = stream(monitor, range(160, 200), lambda t, scores: worse(scores, "m03", 3))
+    assert event.member == "m03"
+
+
 @pytest.mark.parametrize(("subject", "change"), [("scene", lambda t, s: all_worse(s, 4)), ("instrument", lambda t, s: darker(s, 0.6))])
 def test_who_acknowledges_the_scene_or_the_instrument_accepts_it_as_it_is(monitor: DriftMonitor, subject: str, change: Change) -> None:
     stream(monitor, range(100))

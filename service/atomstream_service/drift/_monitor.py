@@ -72,7 +72,8 @@ class DriftMonitor:
     def acknowledge(self, subject: str) -> bool:
         """Release a latched alarm: of a member by its id, else `scene`, `instrument` or `unattributed`; whether there was one.
 
-        What is normal is learned anew: a member's own scores, or, since who acknowledges a scene or an instrument accepts it as it is, everything.
+        Who acknowledges a scene or an instrument accepts it as it is, and what is normal is learned anew. A member's reference stays: it is
+        not blamed again while it is used on as it is, but one that was taken out and comes back must be what it was before.
 
         Raises
         ------
@@ -81,7 +82,6 @@ class DriftMonitor:
         """
         state = self._state
         if subject in state.members:
-            state.members[subject].forget()
             return state.members[subject].alarm.acknowledge()
         alarms = {
             "scene": (state.scene.alarm,),
