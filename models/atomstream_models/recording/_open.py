@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from pathlib import Path
 from typing import BinaryIO
@@ -34,15 +33,27 @@ def open_hdf5(file: Path) -> h5py.File:
     OSError
         where it is none, or damaged.
     """
-    try:
-        return h5py.File(file, "r", locking=False)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            return h5py.File(file, "r", locking=False, swmr=True)
-        with contextlib.suppress(OSError, RuntimeError):
-            # h5py keeps the file object until the HDF5 file is closed.
-            return h5py.File(_Unmarked(file.open("rb")), "r")
-        raise error
+    problems = []
+    for attempt in (_plain, _while_written, _unmarked):
+        try:
+            return attempt(file)
+        except (OSError, RuntimeError) as error:
+            problems.append(error)
+    first = problems[0]
+    raise first if isinstance(first, OSError) else OSError(str(first)) from first
+
+
+def _plain(file: Path) -> h5py.File:
+    return h5py.File(file, "r", locking=False)
+
+
+def _while_written(file: Path) -> h5py.File:
+    return h5py.File(file, "r", locking=False, swmr=True)
+
+
+def _unmarked(file: Path) -> h5py.File:
+    # h5py keeps the file object until the HDF5 file is closed.
+    return h5py.File(_Unmarked(file.open("rb")), "r")
 
 
 class _Unmarked(io.RawIOBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from atomstream_wire import Atoms, WireError, decode_frame, decode_result
+from atomstream_wire import Atoms, decode_frame, decode_result
 
 from ..errors import InputError
 from . import layout as at
@@ -187,19 +187,19 @@ class Recording:
         UnreadableRecording
             where the file is damaged.
         """
-        image, atoms = self.image(number), self.atoms(number)
-        header, report = self._log(at.FRAME_HEADERS, number), self._log(at.RESULT_HEADERS, number)
         try:
+            image, atoms = self.image(number), self.atoms(number)
+            header, report = self._log(at.FRAME_HEADERS, number), self._log(at.RESULT_HEADERS, number)
             source = json.loads(header)["source"].encode()
             frame = decode_frame([source, header, image.reshape(-1).view(np.uint8).data], max_pixels=image.size)
             answer = decode_result([b"", report, atoms.reshape(-1).view(np.uint8).data])
-        except (WireError, ValueError, KeyError) as error:
+            (mean, std), drift = self._maps(number), self._drift(number)
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
             raise UnreadableRecording(f"{self.path}: frame {number} is damaged: {error}") from error
         if not isinstance(answer, Atoms):
             raise UnreadableRecording(f"{self.path}: frame {number} has no atoms but {type(answer).__name__}")
-        mean, std = self._maps(number)
         dropped = int(self.dropped_before[number])
-        return replace(RecordedFrame.of(frame, answer.report, answer.atoms, drift=self._drift(number), mean=mean, std=std), dropped_before=dropped)
+        return RecordedFrame(frame, answer.report, answer.atoms, drift, mean, std, dropped)
 
     def _log(self, name: str, row: int) -> bytes:
         log = self._h5[name]

@@ -103,6 +103,10 @@ class RecordingHandle:
         return self.report.endpoint
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.poll() is None
 
