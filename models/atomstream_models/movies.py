@@ -12,10 +12,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .lengths import nm_per
+from .recording import HDF5_SUFFIXES, NoImages, open_images
 
 _NAMES = ("images", "image", "frames", "frame")
-_NM = {"pm": 1e-3, "angstrom": 0.1, "å": 0.1, r"\u00c5": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, r"\u00b5m": 1e3, "micron": 1e3, "microns": 1e3}
-"""Units of ImageJ in nm, in small letters; ImageJ writes letters beyond ASCII as Java does."""
 
 
 class UnreadableFile(InputError):
@@ -25,7 +25,8 @@ class UnreadableFile(InputError):
 def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
     """The frames in a file, shape (frames, rows, columns), and their pixel size in nm where the file says.
 
-    A .npz file says it as `pixel_size_nm`, a TIFF file by ImageJ's calibration in a unit of length. Boolean frames come as 0 and 1.
+    A .npz file says it as `pixel_size_nm`, a TIFF file by ImageJ's calibration in a unit of length, HDF5 files and recordings by NeXus's axes. Where an
+    HDF5 file holds more than one stack of frames, its name follows the file's after two colons: `scan.h5::entry/images_001`. Boolean frames come as 0 and 1.
 
     Raises
     ------
@@ -40,8 +41,10 @@ def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
             images = _read_npy(file)
         elif kind in (".tif", ".tiff"):
             images, pixel_nm = _read_tiff(file)
+        elif (found := split_dataset(file))[0].suffix.lower() in HDF5_SUFFIXES:
+            images, pixel_nm = _read_hdf5(*found)
         else:
-            raise UnreadableFile(f"{file} is not a .npy, .npz or TIFF file")
+            raise UnreadableFile(f"{file} is not a .npy, .npz, TIFF or HDF5 file")
     except UnreadableFile:
         raise
     except OSError as error:
@@ -99,10 +102,27 @@ def _read_tiff(file: Path) -> tuple[NDArray[Any], float | None]:
         return np.asarray(series.asarray()), _imagej_pixel_nm(tiff)
 
 
+def split_dataset(file: Path) -> tuple[Path, str | None]:
+    """A name such as `scan.h5::entry/images_001` as the file and the dataset in it, which is None where none is named."""
+    name, colons, dataset = str(file).partition("::")
+    return Path(name), dataset if colons else None
+
+
+def _read_hdf5(file: Path, dataset: str | None) -> tuple[NDArray[Any], float | None]:
+    try:
+        stack = open_images(file, dataset)
+    except NoImages as error:
+        raise UnreadableFile(str(error)) from error
+    try:
+        return stack.whole(), stack.pixel_nm
+    finally:
+        stack.close()
+
+
 def _imagej_pixel_nm(tiff: tifffile.TiffFile) -> float | None:
     """The pixel size by ImageJ's calibration; None where there is none, its unit is no length that we know, or pixels aren't square."""
     about, tags = tiff.imagej_metadata or {}, tiff.pages.first.tags
-    unit = _NM.get(str(about.get("unit", "")).lower())
+    unit = nm_per(str(about.get("unit", "")))
     x, y = tags.get("XResolution"), tags.get("YResolution")
     if unit is None or x is None or y is None or about.get("yunit", about["unit"]) != about["unit"]:
         return None

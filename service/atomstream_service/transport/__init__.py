@@ -2,6 +2,7 @@
 
 from ._commands import CommandClient, CommandRefused, CommandServer, EngineSilent, EngineUnavailable, Reply
 from ._frames import FrameSocket
+from ._recorder import PullSocket, PushSocket
 from ._results import ResultSocket
 from ._socket import AddressUnusable
 
@@ -13,6 +14,8 @@ __all__ = [
     "EngineSilent",
     "EngineUnavailable",
     "FrameSocket",
+    "PullSocket",
+    "PushSocket",
     "Reply",
     "ResultSocket",
 ]

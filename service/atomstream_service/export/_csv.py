@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from ._rows import COLUMNS, NM_COLUMNS, FrameAtoms
+
+
+def write_csv(file: Path, frames: Iterable[FrameAtoms], nm: bool) -> None:
+    """One row an atom, under a line of names; what is unknown is empty."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow((*COLUMNS, *NM_COLUMNS) if nm else COLUMNS)
+        for frame in frames:
+            rows.writerows(map(_text, row) for row in zip(*frame.columns(nm).values(), strict=True))
+
+
+def _text(row: tuple[object, ...]) -> list[str]:
+    return [_one(value) for value in row]
+
+
+def _one(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    number = float(value)  # type: ignore[arg-type]
+    # Seven digits are what float32 holds.
+    return "" if math.isnan(number) else str(int(number)) if number.is_integer() else f"{number:.7g}"

@@ -1,0 +1,51 @@
+"""A recorder process, started by the control plane: `python -m atomstream_service.record SPEC`.
+
+It ends when its standard input does, so that it never outlives the control plane, and says how it is doing in lines of JSON on its standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from ..transport import AddressUnusable
+from ._errors import RecordingFailed, RecordingRefused
+from ._recorder import Recorder
+from ._spec import CANNOT_RECORD, RecorderReport, RecorderSpec
+
+
+def _say(report: RecorderReport) -> None:
+    # Whoever started this may have ended; the recording is finished all the same.
+    with suppress(BrokenPipeError):
+        print(report.model_dump_json(), flush=True)
+
+
+def _wait_for_end(ended: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    ended.set()
+
+
+def main() -> int:
+    # As with the engine: the control plane decides when a recorder ends.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    spec = RecorderSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    ended = threading.Event()
+    try:
+        recorder = Recorder(spec, ended, _say)
+    except (AddressUnusable, RecordingFailed, RecordingRefused) as error:
+        _say(RecorderReport(state="failed", error=str(error)))
+        return CANNOT_RECORD
+    threading.Thread(target=_wait_for_end, args=(ended,), daemon=True).start()
+    if recorder.run():
+        return 0
+    # HDF5 would try to write once more when it is closed, and what it left behind is whole as it is.
+    os._exit(CANNOT_RECORD)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""The engine's side of a recording."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from atomstream_models.recording import RecordedFrame
+
+from ..transport import PushSocket
+from ._messages import Answering, Framed, Journaled, Lost, Message, encode_message
+
+DEPTH = 16
+"""Frames that may wait on each side of the line to the recorder."""
+
+
+class RecorderFeed:
+    """Hands frames to a recorder and never waits for it; safe to use from several threads.
+
+    Where the recorder does not keep up, or has ended, frames are dropped and counted; the count travels with the next one, so the file
+    says where frames are missing. Images go out from their own memory, which must not change afterwards.
+
+    endpoint : where the recorder receives
+    maps : record maps, too
+    depth : frames that may wait here
+
+    sent, dropped : frames handed over, and not
+    """
+
+    def __init__(self, endpoint: str, *, maps: bool = False, depth: int = DEPTH) -> None:
+        self.endpoint = endpoint
+        self.sent = 0
+        self.dropped = 0
+        self._maps = maps
+        self._unsaid = 0
+        self._lock = threading.Lock()
+        self._waiting: deque[Message] = deque()
+        self._socket: PushSocket | None = PushSocket(endpoint, depth)
+
+    def add(self, item: RecordedFrame) -> bool:
+        """Hand over a frame; False if it was dropped and counted."""
+        if not self._maps:
+            item = replace(item, mean=None, std=None)
+        with self._lock:
+            out = self._say_waiting() and self._send(Framed(replace(item, dropped_before=self._unsaid)))
+            if out:
+                self.sent += 1
+                self._unsaid = 0
+            else:
+                self.dropped += 1
+                self._unsaid += 1
+            return out
+
+    def journal(self, entry: Mapping[str, Any]) -> None:
+        """Hand over an entry of the journal, before the next frame at the latest."""
+        self._say(Journaled(entry))
+
+    def ensemble(self, name: str, version: str, sha256: str, card: Mapping[str, Any]) -> None:
+        """Hand over an ensemble that answers from the next frame on, before that frame."""
+        self._say(Answering(name, version, sha256, card))
+
+    def close(self, linger_s: float = 5.0) -> None:
+        """Close; what is on its way may arrive for `linger_s` seconds more, without anybody waiting."""
+        with self._lock:
+            if self._socket is None:
+                return
+            if self._say_waiting() and self._unsaid and self._send(Lost(self._unsaid)):
+                self._unsaid = 0
+            self._socket.close(linger_s)
+            self._socket = None
+
+    def _say(self, message: Message) -> None:
+        with self._lock:
+            self._waiting.append(message)
+            self._say_waiting()
+
+    def _say_waiting(self) -> bool:
+        """Send what must not be dropped; False where some of it still waits."""
+        while self._waiting:
+            if not self._send(self._waiting[0]):
+                return False
+            self._waiting.popleft()
+        return True
+
+    def _send(self, message: Message) -> bool:
+        return self._socket is not None and self._socket.send(encode_message(message))
