@@ -28,16 +28,18 @@ def into_background(pid: int = 0) -> None:
                 os.setpriority(os.PRIO_PROCESS, thread, 19)
 
 
-def be_nice(niceness: int) -> None:
-    """Give this process, and what it starts from now on, a niceness of 0 to 19.
+def be_nice(niceness: int, pid: int = 0) -> None:
+    """Give a process, and what it starts from now on, a niceness of 0 to 19.
+
+    pid : of the process, 0 for this one
 
     Raises
     ------
     OSError
         where it is lower than it was and the user may not lower it.
     """
-    for thread in _threads(0):
-        with _gone_is_fine(thread, 0):
+    for thread in _threads(pid):
+        with _gone_is_fine(thread, pid):
             if hasattr(os, "setpriority"):
                 os.setpriority(os.PRIO_PROCESS, thread, niceness)
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from atomstream_models.priority import into_background
+from atomstream_models.priority import be_nice, into_background
 from atomstream_models.regions import Region
 
 from ._request import RefinementRequest
@@ -51,6 +51,20 @@ def refine_command(request: RefinementRequest, parent: Path, run: Path, cores: i
     return command
 
 
+def hold_back(pid: int, priority: Priority) -> None:
+    """Give a process, and what it starts from now on, a priority.
+
+    Raises
+    ------
+    OSError
+        where it is gone.
+    """
+    if priority == "idle":
+        into_background(pid)
+    elif priority == "low":
+        be_nice(19, pid)
+
+
 class RefinementProcess:
     """A refinement that runs in a process group of its own, behind everything else on the machine.
 
@@ -83,9 +97,8 @@ class RefinementProcess:
                 env=environment,
             )
         # It will do so itself, but only after importing torch, which takes seconds of both processors.
-        if priority == "idle":
-            with suppress(OSError):
-                into_background(self._process.pid)
+        with suppress(OSError):
+            hold_back(self._process.pid, priority)
 
     @property
     def pid(self) -> int:
