@@ -5,12 +5,15 @@
     +-- EngineUnavailable  the engine does not answer                 (transport)
     +-- CommandRefused     the engine answered that it will not       (transport)
     +-- RequestRefused     the control plane will not, with a status  (control)
-    +-- registry.RegistryError
-        +-- NotRegistered      no bundle of that name and version
-        +-- VersionTaken       another bundle has that name and version
-        +-- BundleRefused      a bundle failed a check; it has the stager's report
-        +-- UploadTooLarge     more bytes than allowed
-        +-- NoRoom             the disk is full
+    +-- RegistryError      the registry will not, or can't            (registry)
+    |   +-- NotRegistered       no bundle of that name and version
+    |   +-- VersionTaken        another bundle has that name and version
+    |   +-- BundleRefused       a bundle failed a check; it has the stager's report
+    |   +-- UploadTooLarge      more bytes than allowed
+    |   +-- NoRoom              the disk is full
+    +-- RefinementRefused  a refinement can't do that as it stands    (refinements)
+    |   +-- RefinementBusy      too many wait, or are kept
+    +-- RefinementUnknown  there is none of that id                   (refinements)
 
 Frames and bundles have errors of their own: `atomstream_wire.WireError`, `atomstream_models.analysis.FrameRefused`
 and `atomstream_models.bundle.BundleError`.

@@ -13,6 +13,7 @@ from ..bundle import Card
 from ..cleaning import Cleaning, clean
 from ..errors import InputError
 from ..neighbours import neighbour_px
+from ..regions import Region, in_regions
 from ..runtime import LoadedEnsemble, look
 
 DISCARDED = -1
@@ -55,6 +56,7 @@ def label(
     *,
     cleaning: Cleaning | None = None,
     classify: Classify | None = None,
+    leave_out: Sequence[Region] = (),
 ) -> Labels:
     """Labels for frames from the mean answer of an ensemble's chosen members (Ghosh et al. 2021: coordinates, cleaned).
 
@@ -63,6 +65,7 @@ def label(
     members : the artifact-free members, all by default
     cleaning : None keeps every atom
     classify : how to tell classes anew; by default an atom keeps the ensemble's class
+    leave_out : parts of the frames in which what is found is neither cleaned nor a label, but doubtful
 
     Raises
     ------
@@ -74,10 +77,13 @@ def label(
     if not frames:
         raise InputError("no frame to label")
     seen = [_seen(inferred, ensemble.card) for inferred in look(ensemble, frames, pixel_nm, members)]
-    atoms = tuple(one for one, _ in seen)
+    out = [in_regions(one, leave_out) for one, _ in seen]
+    atoms = tuple(one[~left] for (one, _), left in zip(seen, out, strict=True))
+    unsure = tuple(np.concatenate([weak, one[left]]) for (one, weak), left in zip(seen, out, strict=True))
     found = sum(map(len, atoms))
     if not found:
-        raise InputError(f"the members found no atom in any of the {len(frames)} frames; choose others, or other frames")
+        where = " outside the regions that are left out" if any(left.any() for left in out) else ""
+        raise InputError(f"the members found no atom in any of the {len(frames)} frames{where}; choose others, or other frames")
     kept = tuple(np.ones(len(one), bool) for one in atoms)
     doubtful = tuple(~one for one in kept)
     counts: dict[str, int] = {"found": found, "kept": found}
@@ -96,9 +102,11 @@ def label(
         which[~use] = DISCARDED
         which[doubt] = DOUBTFUL
     counts = {**counts, "weak": sum(len(weak) for _, weak in seen)}
-    with_weak = tuple(np.concatenate(pair) for pair in seen)
-    all_kinds = tuple(np.concatenate([which, np.full(len(weak), DOUBTFUL)]) for which, (_, weak) in zip(kinds, seen, strict=True))
-    return Labels(with_weak, all_kinds, counts, notes)
+    if leave_out:
+        counts["left out"] = sum(int(left.sum()) for left in out)
+    with_unsure = tuple(np.concatenate(pair) for pair in zip(atoms, unsure, strict=True))
+    all_kinds = tuple(np.concatenate([which, np.full(len(one), DOUBTFUL)]) for which, one in zip(kinds, unsure, strict=True))
+    return Labels(with_unsure, all_kinds, counts, notes)
 
 
 def _seen(inferred: Inferred, card: Card) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -62,7 +62,7 @@ def claimed(file: Path, name: str) -> Any:
 def images_hash(data: TrainingSet) -> str:
     """SHA-256 of a training set: its arrays with their shapes and types."""
     found = hashlib.sha256(str(data.classes).encode())
-    for array in (data.images, data.atoms_yx, data.kinds, data.radius_px, data.pixel_nm, data.masks):
+    for array in (data.images, data.atoms_yx, data.kinds, data.radius_px, data.pixel_nm, data.masks, data.hidden):
         if array is not None:
             found.update(f"{array.dtype.str}{array.shape}".encode())
             found.update(np.ascontiguousarray(array).data)

@@ -37,13 +37,14 @@ class ExportDiffers(RuntimeError):
 
 @dataclass(frozen=True)
 class _Validation:
-    """One validation image: as the members see it, as it came from the detector, and its truth."""
+    """One validation image: as the members see it, as it came from the detector, its truth, and its pixels of which nothing is known."""
 
     tensor: NDArray[np.float32]
     frame: NDArray[np.float32]
     atoms_yx: NDArray[np.float64]
     required: NDArray[np.bool_]
     match_px: float
+    hidden: NDArray[np.bool_] | None
 
 
 def pack_members(recipe: Recipe, jobs: Sequence[MemberJob], out: Path, about: Mapping[str, Any]) -> Card:
@@ -120,7 +121,8 @@ def _validation(recipe: Recipe, job: MemberJob) -> list[_Validation]:
                 atoms, kinds = located[:, :2].astype(np.float64), located[:, 2].astype(np.int64)
                 radius = float(np.sqrt(np.median(located[:, 8]) / np.pi)) if len(located) else 1.0
             inside = np.all((atoms >= -0.5) & (atoms < np.array(images.shape[2:]) - 0.5), axis=1)
-            found.append(_Validation(images[k : k + 1].numpy(), batch.images[k].numpy(), atoms, inside & (kinds >= 0), MATCH / DISK_RADIUS * radius))
+            hidden = None if batch.hidden is None else batch.hidden[k].numpy() > 0
+            found.append(_Validation(images[k : k + 1].numpy(), batch.images[k].numpy(), atoms, inside & (kinds >= 0), MATCH / DISK_RADIUS * radius, hidden))
     return found
 
 
@@ -155,8 +157,18 @@ def _best_threshold(images: Sequence[_Validation], maps: Sequence[NDArray[np.flo
 def _judge(images: Sequence[_Validation], maps: Sequence[NDArray[np.float32]], threshold: float) -> Detection:
     """Detection and localisation over all images together."""
     return pooled(
-        detection(locate(one, None, (), threshold), Truth(image.atoms_yx, image.required, image.match_px)) for image, one in zip(images, maps, strict=False)
+        detection(_seen(locate(one, None, (), threshold), image.hidden), Truth(image.atoms_yx, image.required, image.match_px))
+        for image, one in zip(images, maps, strict=False)
     )
+
+
+def _seen(atoms: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """The atoms that do not lie where nothing is known."""
+    if hidden is None:
+        return atoms
+    y, x = np.rint(atoms[:, :2]).astype(int).clip(0, np.array(hidden.shape) - 1).T
+    seen: NDArray[np.float32] = atoms[~hidden[y, x]]
+    return seen
 
 
 def _metrics(judged: Detection) -> dict[str, float]:

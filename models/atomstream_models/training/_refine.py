@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from ..analysis import FrameRefused, finish, prepare
 from ..bundle import Bundle, Card, open_bundle
 from ..errors import InputError
 from ..labelling import Labels
+from ..regions import Region, in_regions
 from ..runtime import LoadedEnsemble, load_ensemble, look
 from ._files import write_tensors
 from ._member import BASELINE, MemberJob, grain_px, member_seed, open_feed
@@ -23,7 +24,7 @@ from ._recipe import Recipe
 from ._relabel import Relabelled, relabel
 from ._run import Run, provide, train_ensemble
 from ._warm import calibrate, network_of
-from .data import ExperimentalData, Region, TrainingSet, crops
+from .data import ExperimentalData, TrainingSet, crops
 from .executors import Executor
 from .networks import NetworkSettings
 
@@ -59,12 +60,14 @@ class _Source:
     frames, numbers : the chosen frames, and their numbers in the movie
     held_out : index of the one that is kept for validation
     regions : parts of them to learn from, all where there are none
+    leave_out : parts of those to leave out
     """
 
     frames: list[NDArray[Any]]
     numbers: list[int]
     held_out: int | None
     regions: tuple[Region, ...]
+    leave_out: tuple[Region, ...]
     pixel_nm: float | None
 
     def check(self, ensemble: LoadedEnsemble) -> None:
@@ -88,6 +91,7 @@ class _Source:
             seed=recipe.training.seed,
             pixel_nm=self.pixel_nm,
             regions=self.regions,
+            leave_out=self.leave_out,
             radius_px=relabelled.radius_px,
             grain_px=grain_px(recipe),
             validation=data.validation,
@@ -100,7 +104,7 @@ class _Source:
         if not self.regions:
             return labels.counts
         places = [atoms[which >= 0] for atoms, which in zip(labels.atoms, labels.kinds, strict=True)]
-        inside = sum(int(np.logical_or.reduce([_inside(one, region) for region in self.regions]).sum()) for one in places)
+        inside = sum(int(in_regions(one, self.regions).sum()) for one in places)
         return {**labels.counts, "kept in the regions": inside}
 
     def story(self) -> dict[str, Any]:
@@ -109,7 +113,7 @@ class _Source:
             "frames": self.numbers,
             "validation_frame": None if self.held_out is None else self.numbers[self.held_out],
             "regions": [list(region) for region in self.regions],
-        }
+        } | ({"left_out": [list(region) for region in self.leave_out]} if self.leave_out else {})
 
 
 def refine(
@@ -123,7 +127,9 @@ def refine(
     members: Sequence[str] | None = None,
     use: Sequence[int] | None = None,
     regions: Sequence[Region] = (),
+    leave_out: Sequence[Region] = (),
     iterations: int = 1,
+    stage: Callable[[Literal["labels", "images"], int], None] = lambda stage, number: None,
     begin: Callable[[Run, int], Callable[[int], None]] = lambda run, iteration: lambda member: None,
 ) -> list[Iteration]:
     """Refine an ensemble on experimental frames, once or until the detection rate no longer rises.
@@ -136,7 +142,9 @@ def refine(
     members : the artifact-free members whose mean makes the labels, all by default; later iterations use all of the new ones
     use : numbers of the frames to learn from, all by default
     regions : parts of the frames to learn from
+    leave_out : parts of the frames that are not to be learned from: atoms there are no labels, pixels there are unknown
     iterations : rounds at most
+    stage : called with each round's number before the frames are labelled, and before they are cut into images
     begin : called before each round's training with its run and number; answers what to call when a member is done
 
     Raises
@@ -153,16 +161,18 @@ def refine(
         raise InputError(f"recipe {recipe.name!r} learns from {data.kind} images; a refinement needs data of kind 'experimental'")
     chosen = _chosen_frames(frames, use)
     held_out = len(chosen) // 2 if data.hold_out and len(chosen) >= _ENOUGH_TO_HOLD_OUT else None
-    source = _Source([frames[k] for k in chosen], chosen, held_out, tuple(regions), pixel_nm)
+    source = _Source([frames[k] for k in chosen], chosen, held_out, tuple(regions), tuple(leave_out), pixel_nm)
     _check_members(parent, members)
     done: list[Iteration] = []
     for number in range(1, iterations + 1):
         run = Run(out / str(number))
+        stage("labels", number)
         with _loaded(parent) as ensemble:
             source.check(ensemble)
             before = done[-1].detected[1] if done else detection_rate(ensemble, frames, pixel_nm, members)
-            relabelled = relabel(ensemble, source.frames, pixel_nm, members, recipe, data)
+            relabelled = relabel(ensemble, source.frames, pixel_nm, members, recipe, data, leave_out)
         balanced = _balanced(recipe, relabelled.classes["atoms"])
+        stage("images", number)
         made = source.crops(relabelled, balanced, data)
         weights = None
         if recipe.training.strategy == "baseline":
@@ -229,12 +239,6 @@ def _story(parent: Bundle, members: Sequence[str] | None, relabelled: Relabelled
         "radius_px": round(relabelled.radius_px, 3),
         "notes": list(labels.notes),
     }
-
-
-def _inside(atoms: NDArray[np.float32], region: Region) -> NDArray[np.bool_]:
-    y0, y1, x0, x1 = region
-    within: NDArray[np.bool_] = (atoms[:, 0] >= y0) & (atoms[:, 0] < y1) & (atoms[:, 1] >= x0) & (atoms[:, 1] < x1)
-    return within
 
 
 def _chosen_frames(frames: Sequence[NDArray[Any]], use: Sequence[int] | None) -> list[int]:

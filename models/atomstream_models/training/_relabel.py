@@ -13,6 +13,7 @@ from ..classify import Classification, Classified, classify
 from ..cleaning import Cleaning
 from ..errors import InputError
 from ..labelling import Labels, label
+from ..regions import Region
 from ..runtime import LoadedEnsemble
 from ._recipe import Recipe
 from .data import ExperimentalData, disk_radius_px
@@ -34,9 +35,15 @@ class Relabelled(NamedTuple):
 
 
 def relabel(
-    ensemble: LoadedEnsemble, frames: Sequence[NDArray[Any]], pixel_nm: float | None, members: Sequence[str] | None, recipe: Recipe, data: ExperimentalData
+    ensemble: LoadedEnsemble,
+    frames: Sequence[NDArray[Any]],
+    pixel_nm: float | None,
+    members: Sequence[str] | None,
+    recipe: Recipe,
+    data: ExperimentalData,
+    leave_out: Sequence[Region] = (),
 ) -> Relabelled:
-    """Label frames with an ensemble's chosen members.
+    """Label frames with an ensemble's chosen members, but not in the parts that are left out.
 
     Raises
     ------
@@ -50,12 +57,12 @@ def relabel(
     by = data.classes_by or ("parent" if recipe.classes == ensemble.card.classes else "automatic")
     if len(recipe.classes) == 1:
         by = "parent"
-        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning)
+        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning, leave_out=leave_out)
         labels = replace(labels, kinds=tuple(np.minimum(which, 0) for which in labels.kinds))
     elif by == "parent":
         if len(recipe.classes) != len(ensemble.card.classes):
             raise InputError(f"the ensemble's classes {_list(ensemble.card.classes)} can't be kept as {_list(recipe.classes)}: set data.classes_by otherwise")
-        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning)
+        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning, leave_out=leave_out)
     else:
         told: list[Classified] = []
         how = Classification(by, len(recipe.classes), data.class_thresholds, seed=recipe.training.seed)
@@ -64,7 +71,7 @@ def relabel(
             told.append(classify(frames, atoms, how))
             return told[0].labels
 
-        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning, classify=tell)
+        labels = label(ensemble, frames, pixel_nm, members, cleaning=cleaning, classify=tell, leave_out=leave_out)
         cuts = told[0].thresholds
     counts = {name: sum(int((which == k).sum()) for which in labels.kinds) for k, name in enumerate(recipe.classes)}
     missing = [name for name, count in counts.items() if not count]

@@ -19,6 +19,8 @@ _FAR = -1e4
 _UNKNOWN = -2
 _UNKNOWN_SOFTNESS, _UNKNOWN_LEVEL = 0.25, 0.1
 """What may be an atom hides a disc of about one and a half radii."""
+_HIDDEN_LEVEL = 1e-3
+"""Resampled pixels that took more than this share from hidden ones are hidden."""
 
 
 def wanted(batch: Batch, classes: int, softness: float = 0.25) -> Tensor:
@@ -45,10 +47,13 @@ def wanted(batch: Batch, classes: int, softness: float = 0.25) -> Tensor:
 
 
 def known(batch: Batch) -> Tensor | None:
-    """Where a network may learn, (B, 1, rows, columns), 1 or 0: not around what may be an atom or not; None for everywhere."""
-    if not bool((batch.kinds == _UNKNOWN).any()):
-        return None
-    return (_disks(batch, _UNKNOWN, _UNKNOWN_SOFTNESS) < _UNKNOWN_LEVEL).float()[:, None]
+    """Where a network may learn, (B, 1, rows, columns), 1 or 0: not around what may be an atom or not, nor at hidden pixels; None for everywhere."""
+    parts = []
+    if bool((batch.kinds == _UNKNOWN).any()):
+        parts.append(_disks(batch, _UNKNOWN, _UNKNOWN_SOFTNESS) < _UNKNOWN_LEVEL)
+    if batch.hidden is not None:
+        parts.append(batch.hidden < _HIDDEN_LEVEL)
+    return torch.stack(parts).all(0).float()[:, None] if parts else None
 
 
 def _disks(batch: Batch, kind: int, softness: float) -> Tensor:

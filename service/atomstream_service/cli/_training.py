@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 
-from atomstream_models.errors import ExtraMissing
-
+from ..extras import need_training
 from ._commands import Commands
 
 _COMMANDS = {
@@ -28,10 +27,9 @@ def add(commands: Commands) -> None:
 
 def _handed_on(name: str) -> Callable[[argparse.Namespace], int]:
     def run(given: argparse.Namespace) -> int:
-        for package in ("torch", "onnxscript"):
-            if find_spec(package) is None:
-                raise ExtraMissing(package, "train")
+        need_training()
         process = subprocess.Popen([sys.executable, "-m", "atomstream_models.training", name, *given.arguments])
+        signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
         try:
             return process.wait()
         except KeyboardInterrupt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -22,13 +24,13 @@ _DEFAULTS = {
 def atomai_augment(batch: Batch, settings: AtomAIAugmentation, generator: torch.Generator) -> Batch:
     """The batch as AtomAI 0.8.1's `datatransform` would treat it (utils and transforms/imaug.py), in its order, values 0..1 before and after."""
     draw = _Whole(len(batch.images), settings, generator)
-    batch = Batch(ops.minmax(batch.images), batch.atoms_yx, batch.kinds, batch.radius_px, batch.masks)
+    batch = replace(batch, images=ops.minmax(batch.images))
     if settings.rotation and batch.images.shape[1] == batch.images.shape[2]:
         batch = flip_and_turn(batch, torch.randint(8, (len(batch.images),), generator=generator, device=generator.device))
     if settings.zoom:
         batch = _zoom(batch, 2 if settings.zoom is True else int(settings.zoom), generator)
     images = _values(batch.images, draw, settings, generator)
-    return Batch(ops.minmax(images), batch.atoms_yx, batch.kinds, batch.radius_px, batch.masks)
+    return replace(batch, images=ops.minmax(images))
 
 
 def _values(images: Tensor, draw: _Whole, settings: AtomAIAugmentation, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from ._atomai import atomai_augment
@@ -13,4 +15,4 @@ def augment(batch: Batch, settings: Augmentation | AtomAIAugmentation, generator
     if isinstance(settings, AtomAIAugmentation):
         return atomai_augment(batch, settings, generator)
     moved = move(batch, settings.geometry, generator)
-    return Batch(expose(moved.images, settings.intensity, generator), moved.atoms_yx, moved.kinds, moved.radius_px, moved.masks)
+    return replace(moved, images=expose(moved.images, settings.intensity, generator))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Batch:
     kinds : (B, most), class index, -1 for none, -2 for what may be an atom or not
     radius_px : (B,), radius of an atom's disc
     masks : (B, classes, rows, columns), 0 to 1, or None
+    hidden : (B, rows, columns), above 0 at pixels of which nothing is known, or None where all are
     """
 
     images: Tensor
@@ -27,6 +28,7 @@ class Batch:
     kinds: Tensor
     radius_px: Tensor
     masks: Tensor | None = None
+    hidden: Tensor | None = None
 
 
 def flip_and_turn(batch: Batch, symmetry: Tensor) -> Batch:
@@ -53,7 +55,8 @@ def flip_and_turn(batch: Batch, symmetry: Tensor) -> Batch:
     x = torch.where(flip_x.bool()[:, None], columns - 1 - x, x)
     swapped = swap.bool()[:, None]
     atoms = torch.stack([torch.where(swapped, x, y), torch.where(swapped, y, x)], -1)
-    return Batch(move(batch.images), atoms, batch.kinds, batch.radius_px, None if batch.masks is None else move(batch.masks))
+    masks, hidden = (None if one is None else move(one) for one in (batch.masks, batch.hidden))
+    return replace(batch, images=move(batch.images), atoms_yx=atoms, masks=masks, hidden=hidden)
 
 
 def warp(batch: Batch, side: tuple[int, int], zoom: Tensor, corner: Tensor, shear: Tensor, jitter_px: Tensor) -> Batch:
@@ -79,12 +82,16 @@ def warp(batch: Batch, side: tuple[int, int], zoom: Tensor, corner: Tensor, shea
     grid = 2 * source.flip(-1) / scale - 1
     # Bicubic, because bilinear resampling would smooth away noise and the sharpest atoms.
     images = functional.grid_sample(batch.images[:, None], grid, mode="bicubic", padding_mode="reflection", align_corners=True)[:, 0]
-    masks = None
-    if batch.masks is not None:
-        masks = functional.grid_sample(batch.masks, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    masks, hidden = (_resampled(one, grid) for one in (batch.masks, None if batch.hidden is None else batch.hidden[:, None]))
     back = torch.linalg.inv(skew)
     atoms = torch.einsum("bij,bnj->bni", back, batch.atoms_yx - centre[:, None]) * zoom[:, None, None] + inside / 2
-    return Batch(images, atoms, batch.kinds, batch.radius_px * zoom, masks)
+    return Batch(images, atoms, batch.kinds, batch.radius_px * zoom, masks, None if hidden is None else hidden[:, 0])
+
+
+def _resampled(planes: Tensor | None, grid: Tensor) -> Tensor | None:
+    if planes is None:
+        return None
+    return functional.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def move(batch: Batch, settings: Geometry, generator: torch.Generator) -> Batch:

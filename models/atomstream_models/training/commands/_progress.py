@@ -24,14 +24,14 @@ def following(run: Run, recipe: Recipe, *, quiet: bool = False) -> Iterator[Call
     with Progress(*columns, disable=quiet) as bars:
         images = bars.add_task("images", total=1, note="")
         members = ([BASELINE] if recipe.training.strategy != "scratch" else []) + list(range(recipe.training.members))
-        tasks = {member: bars.add_task(run.member(member).name, total=_steps(recipe, member), note="") for member in members}
+        tasks = {member: bars.add_task(run.member(member).name, total=steps_of(recipe, member), note="") for member in members}
         ended = threading.Event()
         watcher = threading.Thread(target=_watch, args=(run, bars, images, tasks, ended), daemon=True)
         watcher.start()
 
         def done(member: int) -> None:
             if member in tasks:
-                total = _steps(recipe, member)
+                total = steps_of(recipe, member)
                 bars.update(tasks[member], completed=total, note=_note(run.member(member)))
 
         try:
@@ -42,7 +42,8 @@ def following(run: Run, recipe: Recipe, *, quiet: bool = False) -> Iterator[Call
             watcher.join()
 
 
-def _steps(recipe: Recipe, member: int) -> int:
+def steps_of(recipe: Recipe, member: int) -> int:
+    """Gradient steps of a member at most."""
     if member == BASELINE:
         return recipe.training.baseline_steps
     return 1 if recipe.training.strategy == "swag" else recipe.training.steps
@@ -52,11 +53,11 @@ def _watch(run: Run, bars: Progress, images: TaskID, tasks: dict[int, TaskID], e
     while not ended.wait(_EVERY_S):
         bars.update(images, completed=int(run.data.exists()))
         for member, task in tasks.items():
-            if not bars.tasks[task].finished and (last := _last(run.member(member))) is not None:
+            if not bars.tasks[task].finished and (last := last_row(run.member(member))) is not None:
                 bars.update(task, completed=int(last["step"]), note=_note(run.member(member)))
 
 
-def _last(folder: Path) -> dict[str, str] | None:
+def last_row(folder: Path) -> dict[str, str] | None:
     """The last line of a member's history; None while there is none."""
     with contextlib.suppress(OSError):
         rows = list(csv.DictReader((folder / "history.csv").read_text(encoding="utf-8").splitlines()))
@@ -65,5 +66,5 @@ def _last(folder: Path) -> dict[str, str] | None:
 
 
 def _note(folder: Path) -> str:
-    last = _last(folder)
+    last = last_row(folder)
     return "" if last is None else f"loss {float(last['validation_loss']):.4f} IoU {float(last['iou']):.3f}"

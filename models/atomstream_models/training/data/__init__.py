@@ -1,6 +1,6 @@
 """Training images: where they come from and how they reach a network."""
 
-from ._crops import Region, crops, disk_radius_px
+from ._crops import crops, disk_radius_px
 from ._feed import Feed, Lesson
 from ._files import load_images
 from ._scene import Scene
@@ -9,7 +9,6 @@ from ._settings import DataSettings, ExperimentalData, PreparedData, SimulatedDa
 from ._simulate import check_classes, simulate
 
 __all__ = [
-    "Region",
     "crops",
     "disk_radius_px",
     "DataSettings",

@@ -96,6 +96,7 @@ class Feed:
             tensor(source.kinds, np.int64),
             tensor(source.radius_px, np.float32),
             None if source.masks is None else tensor(source.masks, np.float32) / 255,
+            None if source.hidden is None else tensor(source.hidden, np.float32),
         )
 
     def _generator(self, *key: int) -> torch.Generator:

@@ -29,6 +29,7 @@ class TrainingSet:
     pixel_nm : ndarray, shape (n,), float32, pixel size in nm, NaN where it is unknown
     classes : number of atom classes
     masks : ndarray, shape (n, classes, rows, columns), uint8, 255 = inside an atom; None where atoms say it all
+    hidden : ndarray, shape (n, rows, columns), bool, pixels that nothing is to be learned from; None where there are none
     """
 
     images: NDArray[Any]
@@ -38,6 +39,7 @@ class TrainingSet:
     pixel_nm: NDArray[np.float32]
     classes: int
     masks: NDArray[np.uint8] | None = None
+    hidden: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,31 +57,32 @@ class TrainingSet:
     def in_memory(self) -> TrainingSet:
         """The same set with every array read into memory."""
         arrays = {name: np.array(getattr(self, name)) for name in _ARRAYS}
-        return TrainingSet(**arrays, classes=self.classes, masks=None if self.masks is None else np.array(self.masks))
+        masks = None if self.masks is None else np.array(self.masks)
+        hidden = None if self.hidden is None else np.array(self.hidden)
+        return TrainingSet(**arrays, classes=self.classes, masks=masks, hidden=hidden)
 
     def save(self, folder: Path) -> None:
         """Write the arrays into a new or empty folder."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in _ARRAYS:
             write_array(folder / f"{name}.npy", getattr(self, name))
-        if self.masks is not None:
-            write_array(folder / "masks.npy", self.masks)
+        for name, array in (("masks", self.masks), ("hidden", self.hidden)):
+            if array is not None:
+                write_array(folder / f"{name}.npy", array)
         write_array(folder / "classes.npy", np.array(self.classes))
 
     @classmethod
     def load(cls, folder: Path) -> TrainingSet:
         """The set in a folder; its arrays are mapped, not read, so that many processes share them."""
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS}
-        masks = folder / "masks.npy"
-        return cls(
-            **arrays,
-            classes=int(np.load(folder / "classes.npy", allow_pickle=False)),
-            masks=np.load(masks, mmap_mode="r", allow_pickle=False) if masks.exists() else None,
-        )
+        masks, hidden = (np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None for path in (folder / "masks.npy", folder / "hidden.npy"))
+        return cls(**arrays, classes=int(np.load(folder / "classes.npy", allow_pickle=False)), masks=masks, hidden=hidden)
 
     def _part(self, part: slice) -> TrainingSet:
+        arrays = {name: getattr(self, name)[part] for name in _ARRAYS}
         masks = None if self.masks is None else self.masks[part]
-        return TrainingSet(self.images[part], self.atoms_yx[part], self.kinds[part], self.radius_px[part], self.pixel_nm[part], self.classes, masks)
+        hidden = None if self.hidden is None else self.hidden[part]
+        return TrainingSet(**arrays, classes=self.classes, masks=masks, hidden=hidden)
 
 
 def training_set(
