@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ..drift import DriftSettings, QuarantineSettings
+
 Policy = Literal["latest", "queue", "block"]
 """latest = always the newest frame; queue = the newest `depth` frames; block = nothing is lost, the sender waits."""
 
@@ -85,6 +87,12 @@ class Config(_Confined):
     max_upload_bytes: int = Field(1 << 30, ge=1 << 10, description="largest bundle that may be uploaded, in bytes")
     warm_shapes: tuple[tuple[Side, Side], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
     min_active: int = Field(1, ge=1, description="members that must stay enabled")
+    drift: DriftSettings = Field(default_factory=DriftSettings, description="how drift is watched for")
+    quarantine: QuarantineSettings = Field(default_factory=QuarantineSettings, description="what is done about members that drift, until set over REST")
+    watch_folder: Path | None = Field(None, description="bundles dropped here are registered, never activated; null = none")
+    refinement_cores: int = Field(1, ge=1, le=1024, description="processors that a refinement may use, and only while nothing else wants them")
+    ring_frames: int = Field(500, ge=1, le=1_000_000, description="last frames kept in memory, to be recorded or learned from afterwards")
+    ring_bytes: int = Field(1 << 30, ge=1 << 20, description="memory for them, in bytes")
     shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")
     trial_frames: int = Field(
         20, ge=0, le=100_000, description="frames that a newly activated ensemble has to answer before the one before it is let go; 0 = none"

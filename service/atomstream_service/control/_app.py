@@ -8,11 +8,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from ._problems import install_problems, problem
+from ._routes_drift import drift_routes
 from ._routes_ensembles import ensemble_routes
 from ._routes_frames import frame_routes
 from ._routes_health import health_routes
 from ._routes_lease import lease_routes
 from ._routes_members import member_routes
+from ._routes_recordings import recording_routes
+from ._routes_refinements import refinement_routes
 from ._service import Service
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -31,7 +34,7 @@ def create_app(service: Service) -> FastAPI:
         return await answer(request)
 
     install_problems(app)
-    for routes in (health_routes, member_routes, ensemble_routes, lease_routes, frame_routes):
+    for routes in (health_routes, member_routes, ensemble_routes, drift_routes, recording_routes, refinement_routes, lease_routes, frame_routes):
         app.include_router(routes(service))
 
     @app.get("/", include_in_schema=False)

@@ -5,27 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from atomstream_models.bundle import Bundle
 
 from ..registry import NotRegistered
-from ..transport import EngineUnavailable, Reply
+from ..transport import EngineUnavailable
 from ._keeper import Keeper
 from ._refusal import RequestRefused
 from ._store import Entry
+from ._types import Call
 from ._wish import EnsembleRef, Wish, brought_back, with_ensemble
 
 log = logging.getLogger(__name__)
 
 Shelf = Callable[[str, str], Bundle]
 """The registered bundle of a name and version, opened and checked; raises NotRegistered, BundleError."""
-
-
-class Call(Protocol):
-    """Sends a command to the engine."""
-
-    def __call__(self, operation: str, arguments: Mapping[str, Any], *, timeout_s: float) -> Reply: ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..registry import NotRegistered
+from atomstream_models.errors import ExtraMissing
+
+from ..record import RecordingFailed, RecordingRefused
+from ..refinements import RefinementBusy, RefinementRefused, RefinementUnknown
+from ..registry import BundleRefused, NoRoom, NotRegistered, UploadTooLarge, VersionTaken
 from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
 
@@ -42,6 +46,46 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(NotRegistered)
     async def _not_registered(request: Request, error: NotRegistered) -> JSONResponse:
         return problem(404, "not_registered", str(error))
+
+    @app.exception_handler(BundleRefused)
+    async def _refused_bundle(request: Request, error: BundleRefused) -> JSONResponse:
+        return problem(422, "bundle_refused", str(error), report=error.report.as_json())
+
+    @app.exception_handler(VersionTaken)
+    async def _taken(request: Request, error: VersionTaken) -> JSONResponse:
+        return problem(409, "version_taken", str(error))
+
+    @app.exception_handler(UploadTooLarge)
+    async def _too_large(request: Request, error: UploadTooLarge) -> JSONResponse:
+        return problem(413, "too_large", str(error))
+
+    @app.exception_handler(NoRoom)
+    async def _no_room(request: Request, error: NoRoom) -> JSONResponse:
+        return problem(507, "no_room", str(error))
+
+    @app.exception_handler(RefinementUnknown)
+    async def _no_refinement(request: Request, error: RefinementUnknown) -> JSONResponse:
+        return problem(404, "no_refinement", str(error))
+
+    @app.exception_handler(RefinementBusy)
+    async def _refinement_busy(request: Request, error: RefinementBusy) -> JSONResponse:
+        return problem(503, "refinements_busy", str(error))
+
+    @app.exception_handler(RefinementRefused)
+    async def _refinement_refused(request: Request, error: RefinementRefused) -> JSONResponse:
+        return problem(409, "refinement_refused", str(error))
+
+    @app.exception_handler(ExtraMissing)
+    async def _extra(request: Request, error: ExtraMissing) -> JSONResponse:
+        return problem(501, "extra_missing", str(error))
+
+    @app.exception_handler(RecordingRefused)
+    async def _recording(request: Request, error: RecordingRefused) -> JSONResponse:
+        return problem({"unknown": 404, "bad_name": 422}.get(error.code, 409), error.code, str(error))
+
+    @app.exception_handler(RecordingFailed)
+    async def _recording_failed(request: Request, error: RecordingFailed) -> JSONResponse:
+        return problem(507, "recording_failed", str(error))
 
     @app.exception_handler(CommandRefused)
     async def _command(request: Request, error: CommandRefused) -> JSONResponse:

@@ -58,7 +58,8 @@ def ensemble_routes(service: Service) -> APIRouter:
             async for chunk in request.stream():
                 await run_in_threadpool(upload.write, chunk)
             entry = await run_in_threadpool(upload.accept, source="upload", actor=actor)
-        await run_in_threadpool(service.note_registered, entry, actor)
+        if upload.new:
+            await run_in_threadpool(service.note_registered, entry, actor)
         response.headers["Location"] = f"/v1/ensembles/{entry.name}/{entry.version}"
         return entry.as_json()
 

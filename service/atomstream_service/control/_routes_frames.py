@@ -70,7 +70,7 @@ def frame_routes(service: Service) -> APIRouter:
             "maps": maps,
             "timeout_s": _ANSWER_TIMEOUT_S,
         }
-        return _json_answer(service.call("infer", arguments, (image.tobytes(),), _ANSWER_TIMEOUT_S + 5))
+        return _json_answer(service.call("infer", arguments, (image.tobytes(),), timeout_s=_ANSWER_TIMEOUT_S + 5))
 
     return router
 

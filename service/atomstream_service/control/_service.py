@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from atomstream_models.bundle import Bundle, open_bundle
@@ -11,12 +12,17 @@ from atomstream_models.bundle import Bundle, open_bundle
 from ..config import Config
 from ..engine import EngineSpec, Wanted
 from ..members import MemberState
-from ..registry import Registry, RegistryEntry
+from ..record import Recordings
+from ..refinements import Refinements
+from ..registry import Registry, RegistryEntry, RegistryError, WatchFolder
 from ..transport import EngineUnavailable, Reply
+from ._drift import Drift
 from ._ensembles import Ensembles, reference
 from ._keeper import Keeper, restored
 from ._lease import Leases
 from ._members import Members
+from ._recording import Recording
+from ._refinement import Refinement
 from ._refusal import RequestRefused
 from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
@@ -35,7 +41,7 @@ class Service:
     def __init__(self, config: Config, configured: Bundle, on_hopeless: Callable[[], None]) -> None:
         self.config = config
         self.store = Store(config.state)
-        self.registry = Registry(config.state / "registry")
+        self.registry = Registry(config.state / "registry", device=config.device, threads=config.threads, warm_shapes=config.warm_shapes)
         self.registry.adopt(configured, "configured", "control")
         self._opened: dict[tuple[str, str], Bundle] = {}
         every_member = Lineup(reference(configured), dict.fromkeys(configured.card.member_ids, MemberState.ENABLED), False)
@@ -44,6 +50,27 @@ class Service:
         self.ensembles = Ensembles(
             self.keeper, self.registered, self.call, min_active=config.min_active, trial_frames=config.trial_frames, load_s=config.start_s
         )
+        self.drift = Drift(
+            self.store,
+            self.keeper,
+            self.members,
+            self.call,
+            lambda: self.supervisor.pid,
+            watch=config.drift,
+            quarantine=config.quarantine,
+            min_active=config.min_active,
+        )
+        self.recording = Recording(Recordings(config.state / "recordings"), self.store, self.call)
+        self.refinement = Refinement(
+            Refinements(config.state / "refinements", cores=config.refinement_cores),
+            self.recording,
+            self.registry,
+            self.ensembles,
+            self.store,
+            lambda ref: self.registry.folder_of(ref.name, ref.version),
+            lambda: self.wish,
+        )
+        self.watch_folder = None if config.watch_folder is None else self._watching(config.watch_folder)
         self.leases = Leases(self.store, lambda: self.wish.generation)
         self.supervisor = Supervisor(
             self._spec,
@@ -76,6 +103,15 @@ class Service:
         after = {"name": entry.name, "version": entry.version, "sha256": entry.sha256, "source": entry.source}
         self.store.record(Entry(actor, "register", f"{entry.name} {entry.version}", "", None, after, self.wish.generation), {})
 
+    def _watching(self, folder: Path) -> WatchFolder:
+        def added(entry: RegistryEntry) -> None:
+            self.note_registered(entry, "watch folder")
+
+        def refused(file: Path, error: RegistryError) -> None:
+            self.store.record(Entry("watch folder", "refuse", file.name, str(error), None, None, self.wish.generation), {})
+
+        return WatchFolder(folder, self.registry, added, refused, limit_bytes=self.config.max_upload_bytes)
+
     def remove_ensemble(self, name: str, version: str, actor: str, reason: str) -> None:
         """Take an ensemble out of the registry.
 
@@ -99,12 +135,21 @@ class Service:
 
     def start(self) -> None:
         self.supervisor.start()
+        self.drift.start()
+        self.refinement.take_up()
+        if self.watch_folder is not None:
+            self.watch_folder.start()
 
     def stop(self) -> None:
+        if self.watch_folder is not None:
+            self.watch_folder.close()
+        self.refinement.close()
+        self.drift.stop()
+        self.recording.close()
         self.supervisor.stop()
         self.store.close()
 
-    def call(self, operation: str, arguments: Mapping[str, Any], buffers: tuple[Any, ...] = (), timeout_s: float = 10.0) -> Reply:
+    def call(self, operation: str, arguments: Mapping[str, Any], buffers: tuple[Any, ...] = (), *, timeout_s: float = 10.0) -> Reply:
         """Send a command to the engine; raises EngineUnavailable, CommandRefused."""
         return self.supervisor.commands.call(operation, arguments, buffers, timeout_s)
 
@@ -170,7 +215,9 @@ class Service:
     def _spec(self, commands: str) -> EngineSpec:
         if self.supervisor.restarts:
             self.ensembles.engine_ended()
-        return EngineSpec(config=self.config, commands=commands, wanted=self._wanted(self.wish))
+        return EngineSpec(
+            config=self.config.model_copy(update={"drift": self.drift.watch}), commands=commands, wanted=self._wanted(self.wish), drift=self.drift.remembered
+        )
 
     def _wanted(self, wish: Wish) -> Wanted:
         live, trial = wish.live, wish.trial
@@ -191,9 +238,11 @@ class Service:
         generation = status["ensemble"]["generation"]
         if self.supervisor.restarts:
             self.store.record(Entry("control", "restart_engine", "engine", "it had ended", None, {"pid": status["pid"]}, generation), {})
+        self.recording.resume()
         self._follow(status)
 
     def _on_status(self, status: Mapping[str, Any]) -> None:
+        self.recording.reap()
         if status["failures"]:
             log.error("members failed: %s", status["failures"])
             self.members.mark_failed(status["failures"])

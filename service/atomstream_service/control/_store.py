@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,30 +54,30 @@ class Store:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        self._listeners: list[Callable[[Mapping[str, Any]], None]] = []
         try:
             self._database = _open(folder / "atomstream.sqlite")
         except sqlite3.DatabaseError as error:
             raise StoreUnusable(f"the state in {folder} can't be used ({error}); another service may hold it, choose another --state") from error
 
     def record(self, entry: Entry, state: Mapping[str, Any]) -> None:
-        """Write a journal line and the state that it leads to, both or neither."""
-        values = asdict(entry)
+        """Write a journal line and the state that it leads to, both or neither; listeners hear of it afterwards."""
+        line = {"t": time.time(), **asdict(entry)}
+        values = {**line, "before": json.dumps(line["before"]), "after": json.dumps(line["after"])}
         with self._lock, self._database:
             self._database.execute("BEGIN")
-            self._database.execute(
-                "INSERT INTO journal (t, actor, action, target, reason, before, after, generation) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    time.time(),
-                    entry.actor,
-                    entry.action,
-                    entry.target,
-                    entry.reason,
-                    json.dumps(values["before"]),
-                    json.dumps(values["after"]),
-                    entry.generation,
-                ),
+            cursor = self._database.execute(
+                "INSERT INTO journal (t, actor, action, target, reason, before, after, generation)"
+                " VALUES (:t, :actor, :action, :target, :reason, :before, :after, :generation)",
+                values,
             )
             self._put(state)
+        for listener in self._listeners:
+            listener({"id": cursor.lastrowid, **line})
+
+    def listen(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
+        """Have every line of the journal told to somebody from now on."""
+        self._listeners.append(listener)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write state alone."""

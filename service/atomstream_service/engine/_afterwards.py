@@ -9,18 +9,23 @@ from collections.abc import Callable, Sequence
 from ._work import Finished
 
 _DEPTH = 4
+"""Frames that may wait before watchers skip some."""
 _PATIENCE_S = 30.0
+
+Listener = Callable[[Finished], None]
 
 
 class Afterwards:
-    """Hands published frames to listeners, in order; where they can't keep up, the oldest waiting frame is skipped and counted.
+    """Hands published frames to watchers and keepers, in order.
 
-    listeners : called with each frame, after whatever runs beside it has run
-    skipped : frames that no listener saw
+    watchers : may take long; while too many frames wait they are spared the oldest, which is counted
+    keepers : quick ones, called with every frame after the watchers
+    skipped : frames that no watcher saw
     """
 
-    def __init__(self, listeners: Sequence[Callable[[Finished], None]]) -> None:
-        self._listeners = listeners
+    def __init__(self, watchers: Sequence[Listener], keepers: Sequence[Listener]) -> None:
+        self._watchers = watchers
+        self._keepers = keepers
         self._waiting: deque[Finished] = deque()
         self._changed = threading.Condition()
         self._stopped = False
@@ -31,6 +36,7 @@ class Afterwards:
         self._thread.start()
 
     def stop(self) -> None:
+        """End once every frame has been kept."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -39,9 +45,6 @@ class Afterwards:
     def add(self, finished: Finished) -> None:
         """Never waits."""
         with self._changed:
-            if len(self._waiting) == _DEPTH:
-                self._waiting.popleft()
-                self.skipped += 1
             self._waiting.append(finished)
             self._changed.notify_all()
 
@@ -49,10 +52,15 @@ class Afterwards:
         while (finished := self._next()) is not None:
             if finished.beside is not None:
                 finished.beside.result(_PATIENCE_S)
-            for listener in self._listeners:
-                listener(finished)
+            if len(self._waiting) < _DEPTH:
+                for watch in self._watchers:
+                    watch(finished)
+            else:
+                self.skipped += 1
+            for keep in self._keepers:
+                keep(finished)
 
     def _next(self) -> Finished | None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._waiting)
-            return None if self._stopped else self._waiting.popleft()
+            return self._waiting.popleft() if self._waiting else None

@@ -16,6 +16,7 @@ from ._afterwards import Afterwards
 from ._candidate import Candidate
 from ._inference import Inference, NotLoaded
 from ._intake import Intake
+from ._keeping import Keeping
 from ._ledger import Ledger
 from ._publishing import Pipeline
 from ._receiving import Receiving
@@ -23,6 +24,7 @@ from ._spec import EngineSpec
 from ._staging import Staging
 from ._timing import Timing
 from ._wanted import Wanted
+from ._watch import DriftWatch
 from ._work import Active, Finished, Job
 
 _MOST_REQUESTS = 8
@@ -51,9 +53,13 @@ class Engine:
         # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
         self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
         results = ResultSocket(config.results, config.results_backlog)
-        self.afterwards = Afterwards([self._compare])
+        self.watch = DriftWatch(config.drift, self._say_at_once)
+        self.keeping = Keeping(config.ring_bytes, config.ring_frames, self.watch.scores_of)
+        self.afterwards = Afterwards([self.watch.see, self._compare], [self.keeping.keep])
         self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add)
         self._max_pixels = config.max_pixels
+        if spec.drift is not None:
+            self.watch.restore(spec.drift, lambda sha256: ensemble.card.member_ids if sha256 == ensemble.bundle.sha256 else None)
         active = Active(ensemble, wanted.generation, states, wanted.selected)
         self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map)
         self._receiving = [
@@ -83,6 +89,7 @@ class Engine:
                 left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()
         self.afterwards.stop()
+        self.keeping.close()
         self._helpers.shutdown()
         self.staging.close()
 
@@ -122,6 +129,9 @@ class Engine:
             candidate = Candidate(ensemble, self._max_pixels)
         self.inference.set_candidate(candidate).result()
         self.pipeline.say(Event("ensemble", time.time(), {"candidate": None if candidate is None else candidate.about, **why}))
+
+    def _say_at_once(self, event: Event) -> None:
+        self.pipeline.say_at_once(event)
 
     def _compare(self, finished: Finished) -> None:
         run, candidate = None if finished.beside is None else finished.beside.result().candidate, self.inference.candidate

@@ -17,6 +17,7 @@ from atomstream_models.analysis import member_map
 from atomstream_models.runtime import runtime_report
 from atomstream_wire import Failure, Frame
 
+from ..drift import DriftSettings
 from ..transport import CommandRefused, Reply
 from ._engine import Engine
 from ._wanted import Wanted
@@ -39,6 +40,13 @@ class Operations:
             "drop": self.drop,
             "apply": self.apply,
             "set_candidate": self.set_candidate,
+            "drift": self.drift,
+            "acknowledge": self.acknowledge,
+            "watch": self.watch,
+            "record": self.record,
+            "unrecord": self.unrecord,
+            "ring": self.ring,
+            "copy_ring": self.copy_ring,
             "infer": self.infer,
             "latest": self.latest,
         }.get(operation)
@@ -93,6 +101,33 @@ class Operations:
         folder = arguments["folder"]
         self._engine.set_candidate(arguments["sha256"], None if folder is None else Path(folder), arguments["why"])
         return Reply({})
+
+    def drift(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        """How drift stands, and the events after one, once there are some; with everything that is known, if asked for."""
+        told = self._engine.watch.after(arguments["after"], arguments["wait_s"])
+        return Reply({**told, "state": self._engine.watch.as_json()} if arguments["state"] else told)
+
+    def acknowledge(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        return Reply({"released": self._engine.watch.acknowledge(arguments["subject"], arguments["source"])})
+
+    def watch(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        """Watch for drift in another way."""
+        self._engine.watch.change(DriftSettings.model_validate(arguments["settings"]))
+        return Reply({})
+
+    def record(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        self._engine.keeping.start(arguments["name"], arguments["endpoint"], arguments["maps"])
+        return Reply({})
+
+    def unrecord(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        return Reply(self._engine.keeping.stop(arguments["name"]))
+
+    def ring(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        return Reply(self._engine.keeping.summary())
+
+    def copy_ring(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        active = self._engine.inference.active
+        return Reply({"frames": self._engine.keeping.copy_ring(arguments["endpoint"], arguments["selection"], active)})
 
     def infer(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         """One frame outside the stream; waits for its turn and its answer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from ..config import Config
@@ -15,6 +17,7 @@ class EngineSpec(BaseModel):
     """An engine's start: the settings and the ensemble state to begin with.
 
     commands : endpoint of the command line to the control plane
+    drift : what an engine before this one knew of drift
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -22,3 +25,4 @@ class EngineSpec(BaseModel):
     config: Config
     commands: str
     wanted: Wanted
+    drift: dict[str, Any] | None = None

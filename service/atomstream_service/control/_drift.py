@@ -1,0 +1,175 @@
+"""Follows the engine's watch over drift: journals alarms, and takes members out where the policy says so."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ..drift import DriftSettings, DriftSnapshot, QuarantinePolicy, QuarantineSettings
+from ..members import MemberState
+from ..transport import CommandRefused, EngineUnavailable
+from ._keeper import Keeper
+from ._members import Members
+from ._refusal import RequestRefused
+from ._store import Entry, Store
+from ._types import Call
+
+log = logging.getLogger(__name__)
+
+_WAIT_S = 1.0
+_AWAY_S = 0.2
+_SAVE_EVERY_S = 30.0
+_ACTIONS = {"alarm": "drift_alarm", "over": "drift_over"}
+_SNAPSHOT = TypeAdapter(DriftSnapshot)
+
+
+class Drift:
+    """What is known of drift, and what is done about it.
+
+    call : the engine; it is asked all the time and may be away
+    engine : number of the engine that runs, so that a new one is told from the one before
+    min_active : members that must stay enabled, whatever the policy says
+
+    sources : source -> how drift stood on its frames a moment ago
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keeper: Keeper,
+        members: Members,
+        call: Call,
+        engine: Callable[[], int | None],
+        *,
+        watch: DriftSettings,
+        quarantine: QuarantineSettings,
+        min_active: int,
+    ) -> None:
+        self._store = store
+        self._keeper = keeper
+        self._members = members
+        self._call = call
+        self._engine = engine
+        self._min_active = min_active
+        self._policy = QuarantinePolicy(QuarantineSettings.model_validate(store.read("quarantine", quarantine.model_dump())))
+        self._watch = DriftSettings.model_validate(store.read("watch", watch.model_dump()))
+        self._saved_at = time.monotonic()
+        self._rounds: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
+        self.sources: Mapping[str, Any] = {}
+
+    @property
+    def policy(self) -> QuarantineSettings:
+        return self._policy.settings
+
+    @property
+    def watch(self) -> DriftSettings:
+        return self._watch
+
+    @property
+    def remembered(self) -> dict[str, Any] | None:
+        """What the engine knew of drift when it was last asked, for the one that comes after it."""
+        state: dict[str, Any] | None = self._store.read("drift")
+        return state
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Remember how drift stands, then end."""
+        self._stop.set()
+        self._thread.join(10)
+        try:
+            self._save(self._call("drift", {"after": 0, "wait_s": 0.0, "state": True}, timeout_s=2.0).body["state"])
+        except EngineUnavailable as error:
+            log.info("drift is remembered as of the last look: %s", error)
+
+    def look(self) -> Mapping[str, Any]:
+        """Source -> how drift stands now; as of the last look where the engine is away."""
+        try:
+            sources: Mapping[str, Any] = self._call("drift", {"after": 0, "wait_s": 0.0, "state": False}, timeout_s=2.0).body["sources"]
+        except EngineUnavailable:
+            return self.sources
+        return sources
+
+    def of_member(self, member: str) -> dict[str, Any] | None:
+        """How one member stands, on the source where it stands out most; None where it has not been watched yet."""
+        found = [{"source": source, **standing["members"][member]} for source, standing in self.sources.items() if member in standing["members"]]
+        return max(found, key=lambda one: (one["alarm"]["raised"], one["ratio"]), default=None)
+
+    def acknowledge(self, subject: str, state: MemberState, source: str | None, actor: str, reason: str) -> tuple[int, bool]:
+        """Release an alarm, and a member from quarantine; the generation from which it holds, and whether there was an alarm.
+
+        subject : a member's id, `scene`, `instrument` or `unattributed`
+        state : what a quarantined member becomes
+
+        Raises
+        ------
+        RequestRefused
+            404 for another subject.
+        """
+        is_member = subject in self._keeper.wish.states
+        if not is_member and subject not in ("scene", "instrument", "unattributed"):
+            raise RequestRefused(404, "unknown_subject", f"{subject!r} is no member, nor scene, instrument or unattributed")
+        released = bool(self._call("acknowledge", {"subject": subject, "source": source}, timeout_s=5.0).body["released"])
+        generation = self._keeper.wish.generation
+        if is_member and self._keeper.wish.states[subject] is MemberState.QUARANTINED:
+            return self._members.acknowledge(subject, state, actor, reason), released
+        if released:
+            self._store.record(Entry(actor, "acknowledge", subject, reason, "alarm", None, generation), {})
+        return generation, released
+
+    def set_policy(self, quarantine: QuarantineSettings, watch: DriftSettings | None, actor: str, reason: str) -> None:
+        """Decide in another way from now on; remembered over restarts."""
+        before = {"quarantine": self.policy.model_dump(), "watch": self._watch.model_dump()}
+        self._policy = QuarantinePolicy(quarantine)
+        self._watch = watch or self._watch
+        after = {"quarantine": quarantine.model_dump(), "watch": self._watch.model_dump()}
+        self._store.record(Entry(actor, "set_drift_policy", "drift", reason, before, after, self._keeper.wish.generation), after)
+        if watch is not None:
+            self._call("watch", {"settings": watch.model_dump()}, timeout_s=5.0)
+
+    def _run(self) -> None:
+        engine, number = None, 0
+        while not self._stop.is_set():
+            if (now := self._engine()) != engine:
+                engine, number = now, 0
+            try:
+                told = self._call("drift", {"after": number, "wait_s": _WAIT_S, "state": False}, timeout_s=_WAIT_S + 5.0).body
+                self._follow(told)
+                number = told["number"]
+                if told["events"] or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+                    self._save(self._call("drift", {"after": number, "wait_s": 0.0, "state": True}, timeout_s=5.0).body["state"])
+            except (EngineUnavailable, CommandRefused):
+                self._stop.wait(_AWAY_S)
+            except Exception:
+                log.exception("following drift failed; it is tried again")
+                self._stop.wait(_WAIT_S)
+
+    def _follow(self, told: Mapping[str, Any]) -> None:
+        self.sources = told["sources"]
+        for event in told["events"]:
+            subject = event["member"] or event["cause"]
+            self._store.record(Entry("drift", _ACTIONS[event["kind"]], subject, event["message"], None, event, event["generation"]), {})
+            log.warning("drift on %s: %s", event["source"], event["message"])
+        for source, standing in self.sources.items():
+            self._decide(source, _SNAPSHOT.validate_python(standing))
+
+    def _decide(self, source: str, standing: DriftSnapshot) -> None:
+        last = self._rounds.get(source)
+        for decision in self._policy.decide(standing, self._keeper.wish.states, self._min_active, last):
+            try:
+                self._members.quarantine(decision.member, f"{decision.reason}, on {source}")
+                self._rounds[source] = standing.frames
+            except RequestRefused as error:
+                log.warning("%s stays: %s", decision.member, error)
+
+    def _save(self, state: Mapping[str, Any]) -> None:
+        self._store.save({"drift": state})
+        self._saved_at = time.monotonic()

@@ -1,0 +1,144 @@
+"""Recordings: recorders are started here and fed by the engine, and hear from here what is journalled."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..record import RecorderFeed, RecordingHandle, RecordingInfo, RecordingRequest, Recordings
+from ..transport import CommandRefused, EngineUnavailable
+from ._store import Entry, Store
+from ._types import Call
+
+log = logging.getLogger(__name__)
+
+_ENGINE_S = 60.0
+_JOURNAL = 1000
+"""Lines of the journal that a recording begins with."""
+
+
+@dataclass
+class _Running:
+    """A recording at work, and the line on which it hears of the journal."""
+
+    handle: RecordingHandle
+    journal: RecorderFeed
+
+
+class Recording:
+    """Starts, lists, stops and deletes recordings.
+
+    recordings : the folder
+    call : the engine
+    store : its journal goes into every recording
+    """
+
+    def __init__(self, recordings: Recordings, store: Store, call: Call) -> None:
+        self._recordings = recordings
+        self._store = store
+        self._call = call
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+        store.listen(self._journalled)
+
+    def start(self, name: str, request: RecordingRequest, ring: Mapping[str, Any] | None, *, live: bool, generation: int) -> RecordingInfo:
+        """Record the stream, or frames that the ring still holds, or both.
+
+        ring : which of the ring's frames, as `Ring.select` names them; None for none
+        live : go on with the frames that come
+
+        Raises
+        ------
+        RecordingRefused, RecordingFailed
+            where the name can't be used, or the recorder can't begin.
+        EngineUnavailable
+            where nobody is there to hand frames over; nothing is left behind.
+        """
+        handle = self._recordings.start(name, request)
+        running = _Running(handle, RecorderFeed(handle.endpoint))
+        running.journal.wait_ready(_ENGINE_S)
+        for line in self._store.journal(limit=_JOURNAL):
+            running.journal.journal(line)
+        try:
+            with self._lock:
+                self._running[name] = running
+            if ring is not None:
+                self._call("copy_ring", {"endpoint": handle.endpoint, "selection": ring}, timeout_s=_ENGINE_S)
+            if live:
+                self._feed(running)
+        except (EngineUnavailable, CommandRefused):
+            self._end(name)
+            self._recordings.delete(name)
+            raise
+        self._store.record(Entry(request.actor, "record", name, request.reason, None, {"ring": ring, "live": live}, generation), {})
+        return self._recordings.info(name) if live else self._end(name)
+
+    def stop(self, name: str, actor: str, reason: str, generation: int) -> RecordingInfo:
+        """End a recording; one that has ended is left as it is."""
+        self._recordings.path(name)
+        if name in self._running:
+            self._store.record(Entry(actor, "end_recording", name, reason, None, None, generation), {})
+        return self._end(name)
+
+    def delete(self, name: str, actor: str, reason: str, generation: int) -> None:
+        """Delete a recording that has ended.
+
+        Raises
+        ------
+        RecordingRefused
+            where there is none, or it is being written.
+        """
+        self.reap()
+        self._recordings.delete(name)
+        self._store.record(Entry(actor, "delete_recording", name, reason, None, None, generation), {})
+
+    def list(self) -> list[RecordingInfo]:
+        return self._recordings.list()
+
+    def info(self, name: str) -> RecordingInfo:
+        return self._recordings.info(name)
+
+    def reap(self) -> None:
+        """Let go of recorders that have ended by themselves: a limit was reached, or the disk is full."""
+        for name, one in list(self._running.items()):
+            if not one.handle.running:
+                log.warning("recording %s has ended: %s", name, one.handle.report.error or one.handle.report.because)
+                self._end(name)
+
+    def resume(self) -> None:
+        """Have an engine that has just come up feed the recorders that still wait for frames."""
+        with self._lock:
+            running = list(self._running.values())
+        for one in running:
+            if one.handle.running:
+                self._feed(one)
+
+    def close(self) -> None:
+        """End all recordings."""
+        for name in list(self._running):
+            self._end(name)
+        self._recordings.close()
+
+    def _feed(self, running: _Running) -> None:
+        handle = running.handle
+        self._call("record", {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps}, timeout_s=_ENGINE_S)
+
+    def _end(self, name: str) -> RecordingInfo:
+        with self._lock:
+            running = self._running.pop(name, None)
+        if running is not None:
+            try:
+                self._call("unrecord", {"name": name}, timeout_s=_ENGINE_S)
+            except EngineUnavailable as error:
+                log.warning("recording %s ends without the engine: %s", name, error)
+            running.journal.close()
+        return self._recordings.stop(name)
+
+    def _journalled(self, line: Mapping[str, Any]) -> None:
+        with self._lock:
+            running = list(self._running.values())
+        for one in running:
+            one.journal.journal(line)

@@ -1,0 +1,192 @@
+"""Refinements from the live stream: frames are kept, a process learns from them, and what comes of it is registered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import AtomstreamError
+from ..record import RecordingRequest
+from ..refinements import FramesFile, RefinementJob, RefinementParameters, RefinementRequest, Refinements, RefinementState
+from ..registry import Registry, RegistryEntry
+from ._ensembles import Ensembles
+from ._recording import Recording
+from ._refusal import RequestRefused
+from ._store import Entry, Store
+from ._wish import EnsembleRef, Wish
+
+log = logging.getLogger(__name__)
+
+Then = Literal["register", "shadow"]
+"""What becomes of a new ensemble: it waits in the registry, or runs beside the live one at once."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the frames of a refinement come from.
+
+    recording : name of a recording; None for the ring, whose frames are kept as a recording first
+    ring : which of the ring's frames, as `Ring.select` names them
+    frames : numbers of the frames to learn from, from 0; None for all
+    """
+
+    recording: str | None = None
+    ring: Mapping[str, Any] = field(default_factory=dict)
+    frames: tuple[int, ...] | None = None
+
+
+class Refinement:
+    """Starts refinements and registers what comes of them.
+
+    folder_of : where a registered ensemble lies
+    wish : what holds now
+    """
+
+    def __init__(
+        self,
+        refinements: Refinements,
+        recording: Recording,
+        registry: Registry,
+        ensembles: Ensembles,
+        store: Store,
+        folder_of: Callable[[EnsembleRef], Path],
+        wish: Callable[[], Wish],
+    ) -> None:
+        self.jobs = refinements
+        self._recording = recording
+        self._registry = registry
+        self._ensembles = ensembles
+        self._store = store
+        self._folder_of = folder_of
+        self._wish = wish
+        self._results: dict[str, dict[str, Any]] = store.read("refinements", {})
+
+    def start(
+        self,
+        source: Source,
+        actor: str,
+        reason: str,
+        *,
+        then: Then,
+        members: tuple[str, ...] | None,
+        regions: tuple[tuple[int, int, int, int], ...],
+        leave_out: tuple[tuple[int, int, int, int], ...],
+        parameters: RefinementParameters,
+        name: str | None,
+        version: str | None,
+    ) -> RefinementJob:
+        """Learn from frames that were just seen, or were recorded.
+
+        members : of the live ensemble, whose mean makes the labels; those that are enabled by default
+
+        Raises
+        ------
+        RefinementRefused, RecordingRefused
+            where the frames or members can't be had.
+        ExtraMissing
+            where training is not installed.
+        """
+        live = self._wish().live
+        chosen = members or tuple(member for member, state in live.states.items() if state == "enabled")
+        path = self._frames(source, actor, reason)
+        request = RefinementRequest(
+            frames=FramesFile(path=path, frames=source.frames),
+            regions=regions,
+            leave_out=leave_out,
+            members=chosen,
+            parameters=parameters,
+            name=name,
+            version=version or self._free_version(name or live.ensemble.name, live.ensemble.version),
+            reason=reason,
+        )
+        job = self.jobs.start(request, self._folder_of(live.ensemble), actor)
+        self._note(job.id, {"then": then})
+        self._store.record(
+            Entry(actor, "refine", job.id, reason, {"parent": str(live.ensemble), "members": chosen}, {"frames": str(path)}, self._wish().generation), {}
+        )
+        self._follow(job)
+        return job
+
+    def resume(self, job_id: str, actor: str, reason: str) -> RefinementJob:
+        """Let a refinement that did not come to its end go on where it was."""
+        job = self.jobs.resume(job_id)
+        self._store.record(Entry(actor, "resume_refinement", job_id, reason, None, None, self._wish().generation), {})
+        self._follow(job)
+        return job
+
+    def end(self, job_id: str, actor: str, reason: str) -> str:
+        """Cancel a refinement that is not over, or forget one that is; what was done."""
+        if not self.jobs.get(job_id).state.over:
+            self.jobs.cancel(job_id)
+            done = "cancelled"
+        else:
+            self.jobs.delete(job_id)
+            done = "deleted"
+        self._store.record(Entry(actor, f"refinement_{done}", job_id, reason, None, None, self._wish().generation), {})
+        return done
+
+    def as_json(self, job: RefinementJob) -> dict[str, Any]:
+        """A job with what became of it: the ensemble that was registered, or why it was not."""
+        return {**job.as_json(), **self._results.get(job.id, {})}
+
+    def take_up(self) -> None:
+        """Register what was done when an earlier service ended before it could."""
+        for job in self.jobs.jobs():
+            if job.state is RefinementState.DONE and not {"ensemble", "refused"} & self._results.get(job.id, {}).keys():
+                threading.Thread(target=self._register, args=(job,), name="registering", daemon=True).start()
+
+    def close(self) -> None:
+        self.jobs.close()
+
+    def _frames(self, source: Source, actor: str, reason: str) -> Path:
+        if source.recording is not None:
+            info = self._recording.info(source.recording)
+            if info.state == "recording":
+                raise RequestRefused(409, "busy", f"{source.recording} is being recorded: stop it first")
+            return info.path
+        kept = time.strftime("refined-%Y%m%dT%H%M%S", time.gmtime()) + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
+        request = RecordingRequest(reason=reason or "to learn from", actor=actor)
+        return self._recording.start(kept, request, source.ring, live=False, generation=self._wish().generation).path
+
+    def _free_version(self, name: str, parent: str) -> str:
+        taken = {entry.version for entry in self._registry.entries() if entry.name == name}
+        taken |= {job.request.version for job in self.jobs.jobs() if job.request.version is not None}
+        return next(version for k in range(1, 10_000) if (version := f"{parent}.{k}") not in taken)
+
+    def _follow(self, job: RefinementJob) -> None:
+        def follow() -> None:
+            for _ in self.jobs.follow(job.id):
+                pass
+            over = self.jobs.get(job.id)
+            if over.state is RefinementState.DONE:
+                self._register(over)
+            else:
+                log.warning("refinement %s is %s: %s", over.id, over.state, over.error or "")
+
+        threading.Thread(target=follow, name=f"refinement-{job.id}", daemon=True).start()
+
+    def _register(self, job: RefinementJob) -> None:
+        assert job.bundle is not None
+        try:
+            entry: RegistryEntry = self._registry.add_folder(job.bundle, source="refinement", actor=job.actor)
+        except AtomstreamError as error:
+            log.error("refinement %s was refused: %s", job.id, error)
+            self._note(job.id, {"refused": str(error)})
+            return
+        self._note(job.id, {"ensemble": {"name": entry.name, "version": entry.version, "sha256": entry.sha256}})
+        after = {"name": entry.name, "version": entry.version, "sha256": entry.sha256, "refinement": job.id}
+        self._store.record(Entry(job.actor, "register", f"{entry.name} {entry.version}", job.request.reason, None, after, self._wish().generation), {})
+        if self._results[job.id].get("then") == "shadow":
+            try:
+                self._ensembles.shadow(entry.name, entry.version, job.actor, f"refinement {job.id}")
+            except AtomstreamError as error:
+                log.error("%s %s could not be run beside the live ensemble: %s", entry.name, entry.version, error)
+
+    def _note(self, job_id: str, what: Mapping[str, Any]) -> None:
+        self._results = {**self._results, job_id: {**self._results.get(job_id, {}), **what}}
+        self._store.save({"refinements": self._results})

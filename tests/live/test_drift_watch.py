@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from conftest import dots, make_plain_bundle
+from numpy.typing import NDArray
+
+from atomstream_client import Atoms, FramePublisher, ResultSubscriber
+from atomstream_service.demo import Launched, launched
+from atomstream_wire import Event
+
+_SETTINGS = """
+warm_shapes = [[64, 64]]
+watchdog_s = 60.0
+[drift]
+window = 20
+sustain = 3
+"""
+
+
+class Scope:
+    """Frames on which four tiny members agree, or on which the last one, whose bias is its own, sees atoms that the rest does not."""
+
+    def __init__(self, service: Launched) -> None:
+        self._publisher = FramePublisher("test/scope", service.frames)
+        self._results = ResultSubscriber(service.results, kinds=("atoms", "event"))
+        self._random = np.random.default_rng(5)
+        self.events: list[Event] = []
+
+    def __enter__(self) -> Scope:
+        assert self._publisher.wait_for_reader()
+        time.sleep(0.2)
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self._publisher.close()
+        self._results.close()
+
+    def agreed(self) -> NDArray[np.float32]:
+        return self._noisy(dots((64, 64), [(20.0, 20.0), (20.0, 44.0), (44.0, 20.0), (44.0, 44.0)], height=4.0))
+
+    def disputed(self) -> NDArray[np.float32]:
+        faint = dots((64, 64), [(8.0, 8.0), (32.0, 32.0), (56.0, 56.0), (8.0, 56.0), (56.0, 8.0)], height=1.6)
+        return self._noisy(dots((64, 64), [(20.0, 20.0), (20.0, 44.0), (44.0, 20.0), (44.0, 44.0)], height=4.0) + faint)
+
+    def send(self, image: NDArray[np.float32]) -> Atoms:
+        self._publisher.publish(image, pixel_size=(0.01, 0.01))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            result = self._results.receive(0.5)
+            if isinstance(result, Event):
+                self.events.append(result)
+            elif isinstance(result, Atoms):
+                return result
+        raise AssertionError("the frame was not answered")
+
+    def _noisy(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return image + self._random.normal(0, 0.02, image.shape).astype(np.float32)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def _until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+    deadline = time.monotonic() + 30
+    while not good(seen := look()):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
+    return seen
+
+
+def _service(tmp_path: Path, state: Path, more: str = "") -> Iterator[Launched]:
+    bundle = tmp_path / "bundle"
+    folder = bundle / "bundle" if bundle.exists() else make_plain_bundle(bundle, biases=(-4.6, -4.0, -3.4, -2.8)).folder
+    with launched(state, bundle=str(folder), config=_SETTINGS + more) as service:
+        yield service
+
+
+def test_a_member_that_leaves_the_others_is_named_in_an_event_in_the_journal_and_over_rest_and_stays_alarmed_over_a_kill(tmp_path: Path, state: Path) -> None:
+    for service in _service(tmp_path, state):
+        with Scope(service) as scope, httpx.Client(base_url=service.url, timeout=30) as http:
+            for _ in range(25):
+                scope.send(scope.agreed())
+            quiet = _until(lambda: http.get("/v1/drift").json()["sources"].get("test/scope", {}), lambda one: one.get("frames", 0) >= 22)
+            for _ in range(20):
+                scope.send(scope.disputed())
+            loud = _until(lambda: http.get("/v1/drift").json()["sources"]["test/scope"], lambda one: one["members"]["m03"]["alarm"]["raised"])
+            lines = _until(lambda: http.get("/v1/journal").json()["entries"], lambda all_: any(line["target"] == "m03" for line in all_))
+            members = {one["id"]: one for one in http.get("/v1/members").json()["members"]}
+            os.kill(http.get("/v1/status").json()["engine"]["pid"], signal.SIGKILL)
+            _until(lambda: http.get("/v1/status").json()["engine"], lambda one: one["restarts"] == 1 and one["state"] == "ready")
+            restarted = _until(lambda: http.get("/v1/drift").json()["sources"], lambda all_: "test/scope" in all_)["test/scope"]
+            released = http.post("/v1/drift/m03/acknowledge", json={"reason": "the beam was blocked"}).json()
+            after = _until(lambda: http.get("/v1/drift").json()["sources"]["test/scope"], lambda one: not one["members"]["m03"]["alarm"]["raised"])
+
+    assert quiet["advice"] == []
+    assert not any(one["alarm"]["raised"] for one in quiet["members"].values())
+    assert any("m03" in sentence and "take it out" in sentence for sentence in loud["advice"])
+    assert "m03" in [line["target"] for line in lines if line["action"] == "drift_alarm"]
+    assert [event.body["member"] for event in scope.events if event.kind == "drift" and event.body["cause"] == "member"] == ["m03"]
+    assert members["m03"]["state"] == "enabled"
+    assert members["m03"]["drift"]["alarm"]["raised"]
+    assert restarted["members"]["m03"]["alarm"]["raised"]
+    assert released["released"]
+    assert after["members"]["m03"]["alarm"]["since"] is None
+
+
+def test_with_automatic_quarantine_a_drifted_member_is_taken_out_and_comes_back_when_acknowledged(tmp_path: Path, state: Path) -> None:
+    for service in _service(tmp_path, state):
+        with Scope(service) as scope, httpx.Client(base_url=service.url, timeout=30) as http:
+            policy = http.put("/v1/drift/policy", json={"mode": "quarantine", "reason": "over night"})
+            for _ in range(25):
+                scope.send(scope.agreed())
+            for _ in range(20):
+                scope.send(scope.disputed())
+            out = _until(lambda: http.get("/v1/members").json(), lambda one: one["members"][3]["state"] == "quarantined")
+            without = scope.send(scope.disputed())
+            back = http.post("/v1/drift/m03/acknowledge", json={"state": "shadow", "reason": "let it run along"}).json()
+            actors = [line["actor"] for line in http.get("/v1/journal").json()["entries"] if line["action"] == "quarantine"]
+    for service in _service(tmp_path, state):
+        with httpx.Client(base_url=service.url, timeout=30) as http:
+            mode = http.get("/v1/drift").json()["policy"]["mode"]
+
+    assert policy.status_code == 200, policy.text
+    assert without.report.members_used == ("m00", "m01", "m02")
+    assert without.report.ensemble.generation == out["generation"]
+    assert (back["state"], back["generation"]) == ("shadow", out["generation"] + 1)
+    assert actors == ["policy"]
+    assert mode == "quarantine"
+
+
+def test_a_policy_or_an_acknowledgement_that_can_not_be_is_refused_by_name(tmp_path: Path, state: Path) -> None:
+    for service in _service(tmp_path, state):
+        with httpx.Client(base_url=service.url, timeout=30) as http:
+            bad = http.put("/v1/drift/policy", json={"mode": "shoot"})
+            unknown = http.post("/v1/drift/m17/acknowledge")
+
+    assert bad.status_code == 422
+    assert "mode" in bad.json()["detail"]
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_subject")
