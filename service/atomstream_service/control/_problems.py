@@ -1,4 +1,4 @@
-"""Every error as application/problem+json (RFC 9457)."""
+"""Every error as application/problem+json (RFC 9457), or as the Open Inference Protocol has it under /v2."""
 
 from __future__ import annotations
 
@@ -28,8 +28,19 @@ _STATUS_OF_CODE = {
 def problem(status: int, code: str, detail: str, **more: object) -> JSONResponse:
     """A problem document; `code` is the reason in a word, stable for programs."""
     body = {"type": f"urn:atomstream:{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail, **more}
-    headers = {"Retry-After": "1"} if status == 503 else None
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return JSONResponse(body, status, _headers(status), media_type="application/problem+json")
+
+
+def refusal(path: str, status: int, code: str, detail: str, **more: object) -> JSONResponse:
+    """The answer to a request that is not carried out, in the words of the API that its path belongs to."""
+    if not (path == "/v2" or path.startswith("/v2/")):
+        return problem(status, code, detail, **more)
+    # The Open Inference Protocol knows 400 for everything that is wrong with a request itself.
+    return JSONResponse({"error": detail}, 400 if status == 422 else status, _headers(status))
+
+
+def _headers(status: int) -> dict[str, str] | None:
+    return {"Retry-After": "1"} if status == 503 else None
 
 
 def install_problems(app: FastAPI) -> None:
@@ -37,34 +48,34 @@ def install_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestRefused)
     async def _refused(request: Request, error: RequestRefused) -> JSONResponse:
-        return problem(error.status, error.code, str(error))
+        return refusal(request.url.path, error.status, error.code, str(error))
 
     @app.exception_handler(NotRegistered)
     async def _not_registered(request: Request, error: NotRegistered) -> JSONResponse:
-        return problem(404, "not_registered", str(error))
+        return refusal(request.url.path, 404, "not_registered", str(error))
 
     @app.exception_handler(CommandRefused)
     async def _command(request: Request, error: CommandRefused) -> JSONResponse:
-        return problem(_STATUS_OF_CODE.get(error.code, 500), error.code, str(error))
+        return refusal(request.url.path, _STATUS_OF_CODE.get(error.code, 500), error.code, str(error))
 
     @app.exception_handler(EngineSilent)
     async def _silent(request: Request, error: EngineSilent) -> JSONResponse:
-        return problem(503, "engine_silent", f"{error}; a change of members is remembered and holds once it does")
+        return refusal(request.url.path, 503, "engine_silent", f"{error}; a change of members is remembered and holds once it does")
 
     @app.exception_handler(EngineUnavailable)
     async def _unavailable(request: Request, error: EngineUnavailable) -> JSONResponse:
-        return problem(503, "engine_unavailable", str(error))
+        return refusal(request.url.path, 503, "engine_unavailable", str(error))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, HTTPStatus(error.status_code).name.lower(), str(error.detail))
+        return refusal(request.url.path, error.status_code, HTTPStatus(error.status_code).name.lower(), str(error.detail))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = [{"where": ".".join(map(str, one["loc"])), "what": one["msg"]} for one in error.errors()]
         detail = "; ".join(f"{one['where']}: {one['what']}" for one in problems)
-        return problem(422, "bad_request", detail, errors=problems)
+        return refusal(request.url.path, 422, "bad_request", detail, errors=problems)
 
     @app.exception_handler(Exception)
     async def _bug(request: Request, error: Exception) -> JSONResponse:
-        return problem(500, "internal", f"{type(error).__name__}: {error}")
+        return refusal(request.url.path, 500, "internal", f"{type(error).__name__}: {error}")

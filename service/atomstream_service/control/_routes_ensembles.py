@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ._requests import Actor, Expected, InControl
 from ._service import Service
+from ._uses import use_of
 
 
 class Activation(BaseModel):
@@ -36,14 +37,14 @@ def ensemble_routes(service: Service) -> APIRouter:
 
     @router.get("/v1/ensembles", summary="Registered ensembles, and what each is used for")
     def ensembles() -> dict[str, Any]:
-        listed = [{**entry.as_json(), "use": _use(service, entry.name, entry.version)} for entry in service.registry.entries()]
+        listed = [{**entry.as_json(), "use": use_of(service.wish, entry.name, entry.version)} for entry in service.registry.entries()]
         wish = service.wish
         return {"generation": wish.generation, "rollback_to": _named(wish.earlier[0].ensemble) if wish.earlier else None, "ensembles": listed}
 
     @router.get("/v1/ensembles/{name}/{version}", summary="One ensemble: its card and how it was accepted")
     def ensemble(name: str, version: str) -> dict[str, Any]:
         entry = service.registry.get(name, version)
-        return {**entry.as_json(), "use": _use(service, name, version), "card": service.registered(name, version).card.model_dump(mode="json")}
+        return {**entry.as_json(), "use": use_of(service.wish, name, version), "card": service.registered(name, version).card.model_dump(mode="json")}
 
     @router.post(
         "/v1/ensembles",
@@ -85,16 +86,6 @@ def ensemble_routes(service: Service) -> APIRouter:
         return {"generation": service.wish.generation}
 
     return router
-
-
-def _use(service: Service, name: str, version: str) -> str:
-    """What an ensemble is used for: live, last_good (while the live one is on trial), candidate, earlier, or none."""
-    wish = service.wish
-    uses = [("live", wish.live.ensemble)]
-    uses += [] if wish.trial is None else [("last_good", wish.trial.last_good.ensemble)]
-    uses += [] if wish.candidate is None else [("candidate", wish.candidate)]
-    uses += [("earlier", one.ensemble) for one in wish.earlier]
-    return next((use for use, ref in uses if (ref.name, ref.version) == (name, version)), "none")
 
 
 def _named(ref: Any) -> dict[str, str]:
