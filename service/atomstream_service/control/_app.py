@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from ._describe_errors import describe_errors
 from ._problems import install_problems, refusal
 from ._routes_ensembles import ensemble_routes
 from ._routes_frames import frame_routes
@@ -39,4 +40,5 @@ def create_app(service: Service) -> FastAPI:
     def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
+    describe_errors(app)
     return app

@@ -13,6 +13,8 @@ from ..registry import NotRegistered
 from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
 
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
 _STATUS_OF_CODE = {
     "busy": 503,
     "timeout": 504,
@@ -22,18 +24,31 @@ _STATUS_OF_CODE = {
     "not_finite": 422,
     "scale_out_of_reach": 422,
     "no_member": 503,
+    # An ensemble that can't run here; the one that answers is untouched.
+    "archive": 409,
+    "card": 409,
+    "checksum": 409,
+    "member": 409,
+    "golden": 409,
+    "acceptance": 409,
+    "load": 409,
 }
 
 
 def problem(status: int, code: str, detail: str, **more: object) -> JSONResponse:
     """A problem document; `code` is the reason in a word, stable for programs."""
     body = {"type": f"urn:atomstream:{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail, **more}
-    return JSONResponse(body, status, _headers(status), media_type="application/problem+json")
+    return JSONResponse(body, status, _headers(status), media_type=PROBLEM_MEDIA_TYPE)
+
+
+def is_protocol(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def refusal(path: str, status: int, code: str, detail: str, **more: object) -> JSONResponse:
     """The answer to a request that is not carried out, in the words of the API that its path belongs to."""
-    if not (path == "/v2" or path.startswith("/v2/")):
+    if not is_protocol(path):
         return problem(status, code, detail, **more)
     # The Open Inference Protocol knows 400 for everything that is wrong with a request itself.
     return JSONResponse({"error": detail}, 400 if status == 422 else status, _headers(status))

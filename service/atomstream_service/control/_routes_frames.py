@@ -11,12 +11,22 @@ from fastapi.concurrency import run_in_threadpool
 
 from atomstream_wire import ATOM_COLUMNS
 
+from ._answers import FrameAnswer
 from ._body import most_bytes, read_body
 from ._images import draw, layers_for
 from ._refusal import RequestRefused
 from ._service import Service
 from ._single import Answered, answered, infer_one
 from ._uploads import read_frame
+
+_NO_FRAME: dict[int | str, dict[str, Any]] = {
+    404: {"description": "no frame has been answered yet, or it has no such layer"},
+    503: {"description": "the engine is away; try again"},
+}
+_NOT_A_FRAME: dict[int | str, dict[str, Any]] = {
+    415: {"description": "the body is another kind of file"},
+    504: {"description": "the frame was not answered in time"},
+}
 
 LayerName = Annotated[
     str, Query(pattern=r"^(frame|mean|std|atoms|member:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$", description="frame, mean, std, atoms or member:ID")
@@ -27,12 +37,23 @@ def frame_routes(service: Service) -> APIRouter:
     """Routes that give frames and their atoms."""
     router = APIRouter(tags=["frames"])
 
-    @router.get("/v1/frames/latest", summary="The frame answered last, its atoms and how they came about")
+    @router.get(
+        "/v1/frames/latest",
+        summary="The frame answered last, its atoms and how they came about",
+        response_model=FrameAnswer,
+        response_model_exclude_unset=True,
+        responses=_NO_FRAME,
+    )
     @router.get("/v1/frames/latest.json", include_in_schema=False)
     def latest() -> dict[str, Any]:
         return _json_answer(answered(service.call("latest", {"layers": ["atoms"]})))
 
-    @router.get("/v1/frames/latest.png", summary="One layer of the frame answered last", response_class=Response)
+    @router.get(
+        "/v1/frames/latest.png",
+        summary="One layer of the frame answered last",
+        response_class=Response,
+        responses=_NO_FRAME | {200: {"content": {"image/png": {}}}},
+    )
     def latest_png(layer: LayerName = "frame") -> Response:
         needed = layers_for(layer)
         answer = answered(service.call("latest", {"layers": needed}))
@@ -43,6 +64,9 @@ def frame_routes(service: Service) -> APIRouter:
     @router.post(
         "/v1/infer",
         summary="Atoms of one frame, now",
+        response_model=FrameAnswer,
+        response_model_exclude_unset=True,
+        responses=_NOT_A_FRAME,
         openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
     )
     async def infer(

@@ -23,7 +23,8 @@ Infer = Callable[[NDArray[Any]], Answered]
 class Batch:
     """What several frames give.
 
-    outputs : name -> array; atoms of all frames one after the other, `atoms_count` of each frame, and maps stacked
+    outputs : name -> array; atoms of all frames one after the other, `atoms_count` of each frame, and maps stacked. std, which takes two
+        members, is NaN for a frame where it is not known, and left out where it is known for none
     parameters : how the answer came about; lists as JSON, since the protocol allows plain values only
     """
 
@@ -64,9 +65,9 @@ def _stacked(answers: Sequence[Answered]) -> dict[str, NDArray[Any]]:
     atoms = [answer.arrays["atoms"] for answer in answers]
     outputs: dict[str, NDArray[Any]] = {"atoms": np.concatenate(atoms), "atoms_count": np.array([len(one) for one in atoms], "<i4")}
     for name in ("mean", "std"):
-        maps = [answer.arrays[name] for answer in answers if name in answer.arrays]
-        if len(maps) == len(answers):
-            outputs[name] = np.stack(maps)
+        maps = [answer.arrays.get(name) for answer in answers]
+        if (known := next((one for one in maps if one is not None), None)) is not None:
+            outputs[name] = np.stack([np.full_like(known, np.nan) if one is None else one for one in maps])
     return outputs
 
 

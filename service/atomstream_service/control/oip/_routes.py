@@ -12,7 +12,7 @@ from ._routes_repository import repository_routes
 
 def protocol_routes(service: Service) -> APIRouter:
     """Health, metadata, inference and the model repository."""
-    router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+    router = APIRouter(tags=["open inference protocol"])
     for routes in (metadata_routes, infer_routes, repository_routes):
         router.include_router(routes(service))
     return router

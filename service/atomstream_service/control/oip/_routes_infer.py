@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -20,26 +20,32 @@ from ._model import check_live
 from ._schema import inlined
 from ._wanted import wanted_of
 
-_BODIES = {"application/json": {"schema": inlined(InferenceRequest)}, "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_TAKES = {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(InferenceRequest)}, **_BINARY}}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "JSON, which the outputs asked for as binary data follow", "model": InferenceResponse, "content": _BINARY},
+    415: {"description": "the body is compressed in another way than gzip or deflate"},
+    504: {"description": "the frame was not answered in time"},
+}
 
 
 def infer_routes(service: Service) -> APIRouter:
     """Routes that answer frames."""
-    router = APIRouter()
+    router = APIRouter(prefix="/v2")
 
     @router.post(
         "/models/{model}/infer",
         summary="Maps and atoms of frames, now",
         response_class=Response,
-        responses={200: {"model": InferenceResponse, "content": {"application/octet-stream": {}}}, 504: {"description": "the frame was not answered in time"}},
-        openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
+        responses=_ANSWERS,
+        openapi_extra=_TAKES,
     )
     @router.post(
         "/models/{model}/versions/{version}/infer",
         summary="Maps and atoms of frames by this version, now",
         response_class=Response,
-        responses={200: {"model": InferenceResponse, "content": {"application/octet-stream": {}}}, 504: {"description": "the frame was not answered in time"}},
-        openapi_extra={"requestBody": {"required": True, "content": _BODIES}},
+        responses=_ANSWERS,
+        openapi_extra=_TAKES,
     )
     async def infer(
         request: Request,

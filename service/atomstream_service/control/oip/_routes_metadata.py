@@ -17,7 +17,7 @@ _EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository"]
 
 def metadata_routes(service: Service) -> APIRouter:
     """Routes that only read."""
-    router = APIRouter()
+    router = APIRouter(prefix="/v2")
 
     @router.get("", summary="The server and its extensions of the protocol")
     def server() -> ServerMetadata:

@@ -27,7 +27,7 @@ Reason = Annotated[str, Query(max_length=2000, description="for the journal")]
 
 def repository_routes(service: Service) -> APIRouter:
     """Routes under /v2/repository."""
-    router = APIRouter(prefix="/repository")
+    router = APIRouter(prefix="/v2/repository")
     in_control = [Depends(InControl(service))]
 
     @router.post("/index", summary="Registered ensembles; the live one is READY", openapi_extra=_takes(IndexRequest))
