@@ -17,6 +17,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from atomstream_client import Atoms, FramePublisher, Maps, ResultSubscriber
+from atomstream_models.bundle import pack
 from atomstream_service.demo import Launched, launched
 from atomstream_wire import ATOM_COLUMNS
 
@@ -33,9 +34,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     folder = tmp_path_factory.mktemp("oip")
     other = make_plain_bundle(folder / "other", biases=(-1.0, -2.0), name="other")
     plain = make_plain_bundle(folder / "plain", biases=(-1.0, -2.0, -1.5), pixel_size_nm=[0.01, 0.02])
-    with launched(folder / "state", bundle=str(other.folder), config=CONFIG):
-        pass
+    pack(other.folder, folder / "other-1.atomstream")
     with launched(folder / "state", bundle=str(plain.folder), config=CONFIG) as service:
+        httpx.post(f"{service.url}/v1/ensembles", content=(folder / "other-1.atomstream").read_bytes(), timeout=60).raise_for_status()
         yield service
 
 
@@ -213,8 +214,8 @@ def test_a_candidate_is_not_ready_and_unloading_takes_it_off_the_bench(triton: I
     assert http.get("/v1/journal").json()["entries"][-1]["action"] == "drop_candidate"
 
 
-def test_a_batch_leaves_the_stream_its_turns(server: Launched, triton: InferenceServerClient) -> None:
-    frames = np.stack([FRAME] * 15)
+def test_frames_of_the_stream_are_answered_between_those_of_a_batch(server: Launched, triton: InferenceServerClient) -> None:
+    frames = np.stack([FRAME] * 30)
     answered: list[int] = []
     with streaming(server.frames, server.results, shape=(64, 64)) as stream:
         stream.wait_for(2)
@@ -224,8 +225,8 @@ def test_a_batch_leaves_the_stream_its_turns(server: Launched, triton: Inference
         batch.join()
         during = len(stream.answers) - seen
 
-    assert len(answered) == 15
-    assert during >= 15
+    assert len(answered) == 30
+    assert during >= 3
     assert (stream.unanswered, stream.failures) == (0, [])
 
 

@@ -9,6 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from atomstream_models.bundle import BundleError
+
 from ..registry import NotRegistered
 from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
@@ -68,6 +70,10 @@ def install_problems(app: FastAPI) -> None:
     @app.exception_handler(NotRegistered)
     async def _not_registered(request: Request, error: NotRegistered) -> JSONResponse:
         return refusal(request.url.path, 404, "not_registered", str(error))
+
+    @app.exception_handler(BundleError)
+    async def _bundle(request: Request, error: BundleError) -> JSONResponse:
+        return refusal(request.url.path, _STATUS_OF_CODE.get(error.check, 500), error.check, str(error))
 
     @app.exception_handler(CommandRefused)
     async def _command(request: Request, error: CommandRefused) -> JSONResponse:

@@ -8,7 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
+from atomstream_models.bundle import BundleError
+
 from ._answers import ActivatedShown, EnsembleDetails, EnsembleList, EnsembleNamed, Generation, RolledBack
+from ._refusal import RequestRefused
 from ._requests import Actor, Expected, InControl
 from ._service import Service
 from ._uses import use_of
@@ -60,7 +63,10 @@ def ensemble_routes(service: Service) -> APIRouter:
         with service.registry.upload(service.config.max_upload_bytes) as upload:
             async for chunk in request.stream():
                 await run_in_threadpool(upload.write, chunk)
-            entry = await run_in_threadpool(upload.accept, source="upload", actor=actor)
+            try:
+                entry = await run_in_threadpool(upload.accept, source="upload", actor=actor)
+            except BundleError as error:
+                raise RequestRefused(422, error.check, str(error)) from error
         await run_in_threadpool(service.note_registered, entry, actor)
         response.headers["Location"] = f"/v1/ensembles/{entry.name}/{entry.version}"
         return entry.as_json()
