@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
-from ._problems import install_problems, problem
+from ._describe_errors import describe_errors
+from ._problems import install_problems, refusal
 from ._routes_drift import drift_routes
 from ._routes_ensembles import ensemble_routes
 from ._routes_frames import frame_routes
@@ -17,6 +18,7 @@ from ._routes_members import member_routes
 from ._routes_recordings import recording_routes
 from ._routes_refinements import refinement_routes
 from ._service import Service
+from .oip import protocol_routes
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -30,15 +32,26 @@ def create_app(service: Service) -> FastAPI:
     async def _known_host_only(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         # A page elsewhere that resolves its own name to this machine must not get an answer.
         if request.url.hostname not in hosts:
-            return problem(400, "bad_host", f"this service is not called {request.url.hostname!r}")
+            return refusal(request.url.path, 400, "bad_host", f"this service is not called {request.url.hostname!r}")
         return await answer(request)
 
     install_problems(app)
-    for routes in (health_routes, member_routes, ensemble_routes, drift_routes, recording_routes, refinement_routes, lease_routes, frame_routes):
+    for routes in (
+        health_routes,
+        member_routes,
+        ensemble_routes,
+        drift_routes,
+        recording_routes,
+        refinement_routes,
+        lease_routes,
+        frame_routes,
+        protocol_routes,
+    ):
         app.include_router(routes(service))
 
     @app.get("/", include_in_schema=False)
     def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
+    describe_errors(app)
     return app

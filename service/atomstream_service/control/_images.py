@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -55,7 +55,7 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     return bytes(data)
 
 
-def draw(layer: str, arrays: dict[str, NDArray[Any]], needed: Sequence[str]) -> bytes:
+def draw(layer: str, arrays: Mapping[str, NDArray[Any]], needed: Sequence[str]) -> bytes:
     """One layer as PNG, from the arrays that `layers_for` asked for."""
     first = arrays[needed[0]]
     if layer == "frame":

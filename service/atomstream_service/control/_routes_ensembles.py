@@ -8,8 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
+from ._answers import ActivatedShown, EnsembleDetails, EnsembleList, EnsembleNamed, Generation, RolledBack
 from ._requests import Actor, Expected, InControl
 from ._service import Service
+from ._uses import use_of
 
 
 class Activation(BaseModel):
@@ -34,21 +36,22 @@ def ensemble_routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["ensembles"])
     in_control = [Depends(InControl(service))]
 
-    @router.get("/v1/ensembles", summary="Registered ensembles, and what each is used for")
+    @router.get("/v1/ensembles", summary="Registered ensembles, and what each is used for", response_model=EnsembleList)
     def ensembles() -> dict[str, Any]:
-        listed = [{**entry.as_json(), "use": _use(service, entry.name, entry.version)} for entry in service.registry.entries()]
+        listed = [{**entry.as_json(), "use": use_of(service.wish, entry.name, entry.version)} for entry in service.registry.entries()]
         wish = service.wish
         return {"generation": wish.generation, "rollback_to": _named(wish.earlier[0].ensemble) if wish.earlier else None, "ensembles": listed}
 
-    @router.get("/v1/ensembles/{name}/{version}", summary="One ensemble: its card and how it was accepted")
+    @router.get("/v1/ensembles/{name}/{version}", summary="One ensemble: its card and how it was accepted", response_model=EnsembleDetails)
     def ensemble(name: str, version: str) -> dict[str, Any]:
         entry = service.registry.get(name, version)
-        return {**entry.as_json(), "use": _use(service, name, version), "card": service.registered(name, version).card.model_dump(mode="json")}
+        return {**entry.as_json(), "use": use_of(service.wish, name, version), "card": service.registered(name, version).card.model_dump(mode="json")}
 
     @router.post(
         "/v1/ensembles",
         status_code=201,
         summary="Register an ensemble",
+        response_model=EnsembleNamed,
         dependencies=in_control,
         openapi_extra={"requestBody": {"required": True, "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
     )
@@ -63,39 +66,40 @@ def ensemble_routes(service: Service) -> APIRouter:
         response.headers["Location"] = f"/v1/ensembles/{entry.name}/{entry.version}"
         return entry.as_json()
 
-    @router.post("/v1/ensembles/{name}/{version}/activate", summary="Make an ensemble live, or run it beside the live one", dependencies=in_control)
+    @router.post(
+        "/v1/ensembles/{name}/{version}/activate",
+        summary="Make an ensemble live, or run it beside the live one",
+        response_model=ActivatedShown,
+        dependencies=in_control,
+    )
     def activate(name: str, version: str, wanted: Activation, actor: Actor, expected: Expected, response: Response) -> dict[str, Any]:
         call = service.ensembles.activate if wanted.mode == "live" else service.ensembles.shadow
         done = call(name, version, actor, wanted.reason, expected)
         response.headers["ETag"] = f'"{done.generation}"'
         return {"generation": done.generation, "mode": wanted.mode, "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
 
-    @router.post("/v1/ensembles/rollback", summary="Go back to the ensemble that was live before", dependencies=in_control)
+    @router.post("/v1/ensembles/rollback", summary="Go back to the ensemble that was live before", response_model=RolledBack, dependencies=in_control)
     def rollback(wanted: Rollback, actor: Actor, expected: Expected, response: Response) -> dict[str, Any]:
         done = service.ensembles.rollback(actor, wanted.reason, expected)
         response.headers["ETag"] = f'"{done.generation}"'
         return {"generation": done.generation, "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
 
-    @router.delete("/v1/ensembles/candidate", summary="Take the candidate off the bench", dependencies=in_control)
+    @router.delete(
+        "/v1/ensembles/candidate",
+        summary="Take the candidate off the bench",
+        response_model=Generation,
+        dependencies=in_control,
+        responses={404: {"description": "no ensemble runs beside the live one"}},
+    )
     def drop_candidate(actor: Actor, reason: str = "") -> dict[str, Any]:
         return {"generation": service.ensembles.drop_candidate(actor, reason)}
 
-    @router.delete("/v1/ensembles/{name}/{version}", summary="Remove an ensemble that is not in use", dependencies=in_control)
+    @router.delete("/v1/ensembles/{name}/{version}", summary="Remove an ensemble that is not in use", response_model=Generation, dependencies=in_control)
     def remove(name: str, version: str, actor: Actor, reason: str = "") -> dict[str, Any]:
         service.remove_ensemble(name, version, actor, reason)
         return {"generation": service.wish.generation}
 
     return router
-
-
-def _use(service: Service, name: str, version: str) -> str:
-    """What an ensemble is used for: live, last_good (while the live one is on trial), candidate, earlier, or none."""
-    wish = service.wish
-    uses = [("live", wish.live.ensemble)]
-    uses += [] if wish.trial is None else [("last_good", wish.trial.last_good.ensemble)]
-    uses += [] if wish.candidate is None else [("candidate", wish.candidate)]
-    uses += [("earlier", one.ensemble) for one in wish.earlier]
-    return next((use for use, ref in uses if (ref.name, ref.version) == (name, version)), "none")
 
 
 def _named(ref: Any) -> dict[str, str]:

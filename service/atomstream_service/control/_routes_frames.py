@@ -6,21 +6,27 @@ import base64
 import math
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from numpy.typing import NDArray
 
 from atomstream_wire import ATOM_COLUMNS
 
-from ..transport import Reply
+from ._answers import FrameAnswer
+from ._body import most_bytes, read_body
 from ._images import draw, layers_for
 from ._refusal import RequestRefused
 from ._service import Service
+from ._single import Answered, answered, infer_one
 from ._uploads import read_frame
 
-_ANSWER_TIMEOUT_S = 60.0
-_ROOM_FOR_HEADERS = 1 << 20
+_NO_FRAME: dict[int | str, dict[str, Any]] = {
+    404: {"description": "no frame has been answered yet, or it has no such layer"},
+    503: {"description": "the engine is away; try again"},
+}
+_NOT_A_FRAME: dict[int | str, dict[str, Any]] = {
+    415: {"description": "the body is another kind of file"},
+    504: {"description": "the frame was not answered in time"},
+}
 
 LayerName = Annotated[
     str, Query(pattern=r"^(frame|mean|std|atoms|member:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$", description="frame, mean, std, atoms or member:ID")
@@ -31,23 +37,36 @@ def frame_routes(service: Service) -> APIRouter:
     """Routes that give frames and their atoms."""
     router = APIRouter(tags=["frames"])
 
-    @router.get("/v1/frames/latest", summary="The frame answered last, its atoms and how they came about")
+    @router.get(
+        "/v1/frames/latest",
+        summary="The frame answered last, its atoms and how they came about",
+        response_model=FrameAnswer,
+        response_model_exclude_unset=True,
+        responses=_NO_FRAME,
+    )
     @router.get("/v1/frames/latest.json", include_in_schema=False)
     def latest() -> dict[str, Any]:
-        reply = service.call("latest", {"layers": ["atoms"]})
-        return _json_answer(reply)
+        return _json_answer(answered(service.call("latest", {"layers": ["atoms"]})))
 
-    @router.get("/v1/frames/latest.png", summary="One layer of the frame answered last", response_class=Response)
+    @router.get(
+        "/v1/frames/latest.png",
+        summary="One layer of the frame answered last",
+        response_class=Response,
+        responses=_NO_FRAME | {200: {"content": {"image/png": {}}}},
+    )
     def latest_png(layer: LayerName = "frame") -> Response:
         needed = layers_for(layer)
-        reply = service.call("latest", {"layers": needed})
-        report = reply.body["report"]
+        answer = answered(service.call("latest", {"layers": needed}))
+        report = answer.report
         headers = {"X-Atomstream-Seq": str(report["seq"]), "X-Atomstream-Generation": str(report["ensemble"]["generation"])}
-        return Response(draw(layer, _arrays(reply), needed), media_type="image/png", headers=headers)
+        return Response(draw(layer, answer.arrays, needed), media_type="image/png", headers=headers)
 
     @router.post(
         "/v1/infer",
         summary="Atoms of one frame, now",
+        response_model=FrameAnswer,
+        response_model_exclude_unset=True,
+        responses=_NOT_A_FRAME,
         openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
     )
     async def infer(
@@ -56,49 +75,26 @@ def frame_routes(service: Service) -> APIRouter:
         pixel_size_nm: Annotated[float | None, Query(gt=0, allow_inf_nan=False, description="pixel size in nm, where the file does not say")] = None,
     ) -> dict[str, Any]:
         """The body is one frame as .npy, .npz, TIFF or PNG. Never delays the stream by more than one frame."""
-        body = await _read_body(request, 8 * service.config.max_pixels + _ROOM_FOR_HEADERS)
+        body = await read_body(request, most_bytes(service.config.max_pixels))
+        if not body:
+            raise RequestRefused(422, "no_frame_sent", "the body is empty; send one frame as .npy, .npz, TIFF or PNG")
         return await run_in_threadpool(_infer, body, maps, pixel_size_nm)
 
     def _infer(body: bytes, maps: bool, pixel_size_nm: float | None) -> dict[str, Any]:
         frame = read_frame(body, service.config.max_pixels)
         size = pixel_size_nm if pixel_size_nm is not None else frame.pixel_size_nm
-        image = np.ascontiguousarray(frame.image)
-        arguments = {
-            "dtype": image.dtype.str,
-            "shape": list(image.shape),
-            "pixel_size_nm": None if size is None else [size, size],
-            "maps": maps,
-            "timeout_s": _ANSWER_TIMEOUT_S,
-        }
-        return _json_answer(service.call("infer", arguments, (image.tobytes(),), timeout_s=_ANSWER_TIMEOUT_S + 5))
+        return _json_answer(infer_one(service, frame.image, size, maps=maps))
 
     return router
 
 
-async def _read_body(request: Request, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise RequestRefused(413, "too_large", f"the body is larger than the {most} bytes allowed")
-    if not body:
-        raise RequestRefused(422, "no_frame_sent", "the body is empty; send one frame as .npy, .npz, TIFF or PNG")
-    return bytes(body)
-
-
-def _arrays(reply: Reply) -> dict[str, NDArray[Any]]:
-    described = zip(reply.body["arrays"], reply.buffers, strict=True)
-    return {one["name"]: np.frombuffer(data, np.dtype(one["dtype"])).reshape(one["shape"]) for one, data in described}
-
-
-def _json_answer(reply: Reply) -> dict[str, Any]:
+def _json_answer(answer: Answered) -> dict[str, Any]:
     """The report, the atoms as rows (NaN as null) and, where they were asked for, maps as base64 of their bytes."""
-    arrays = _arrays(reply)
-    atoms = arrays.pop("atoms")
-    rows = [[value if math.isfinite(value) else None for value in row] for row in atoms.tolist()]
-    answer = {**reply.body["report"], "columns": list(ATOM_COLUMNS), "atoms": rows}
+    arrays = dict(answer.arrays)
+    rows = [[value if math.isfinite(value) else None for value in row] for row in arrays.pop("atoms").tolist()]
+    shown = {**answer.report, "columns": list(ATOM_COLUMNS), "atoms": rows}
     if arrays:
-        answer["maps"] = {
+        shown["maps"] = {
             name: {"dtype": array.dtype.str, "shape": list(array.shape), "base64": base64.b64encode(array.tobytes()).decode()} for name, array in arrays.items()
         }
-    return answer
+    return shown

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
+from ._answers import Journal
 from ._metrics import exposition
 from ._service import Service
 
@@ -19,7 +20,9 @@ def health_routes(service: Service) -> APIRouter:
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
-    @router.get("/readyz", summary="An ensemble is active and warm", responses={503: {"description": "not ready, with reasons"}})
+    @router.get(
+        "/readyz", summary="An ensemble is active and warm", responses={503: {"description": "not ready, with reasons", "content": {"application/json": {}}}}
+    )
     def readyz() -> JSONResponse:
         reasons = service.not_ready()
         return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
@@ -28,11 +31,11 @@ def health_routes(service: Service) -> APIRouter:
     def status() -> dict[str, Any]:
         return service.status()
 
-    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
         return Response(exposition(service.status), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/v1/journal", summary="Who changed what, when, why, from what to what: the newest, or those after an id")
+    @router.get("/v1/journal", summary="Who changed what, when, why, from what to what: the newest, or those after an id", response_model=Journal)
     def journal(after: Annotated[int | None, Query(ge=0, le=1 << 62)] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
         return {"entries": service.store.journal(after, limit)}
 

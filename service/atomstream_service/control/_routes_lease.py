@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from ._answers import LeaseGiven, LeaseState, LeaseTaken
 from ._requests import Actor, LeaseId
 from ._service import Service
 
@@ -24,18 +25,20 @@ def lease_routes(service: Service) -> APIRouter:
     """Routes under /v1/lease."""
     router = APIRouter(tags=["lease"])
 
-    @router.get("/v1/lease", summary="Who is in control")
+    @router.get("/v1/lease", summary="Who is in control", response_model=LeaseState)
     def lease() -> dict[str, Any]:
         current = service.leases.current
         return {"lease": None if current is None else current.shown}
 
-    @router.post("/v1/lease", summary="Take control, or keep it for longer")
+    @router.post("/v1/lease", summary="Take control, or keep it for longer", response_model=LeaseTaken)
     def take(wanted: LeaseWish, actor: Actor, lease: LeaseId = None) -> dict[str, Any]:
         """While somebody has the lease, changes by others are refused (423). Send its id as X-Atomstream-Lease with every change, and here to keep it."""
         taken = service.leases.take(actor, wanted.seconds, wanted.reason, lease)
         return {"id": taken.id, **taken.shown, "generation": service.wish.generation}
 
-    @router.delete("/v1/lease", summary="Give control back, or break somebody's lease")
+    @router.delete(
+        "/v1/lease", summary="Give control back, or break somebody's lease", response_model=LeaseGiven, responses={404: {"description": "nobody has the lease"}}
+    )
     def give_back(
         actor: Actor,
         lease: LeaseId = None,

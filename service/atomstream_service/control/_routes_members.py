@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..members import MemberState
+from ._answers import MemberList, MembersChanged
 from ._requests import Actor, Expected, InControl
 from ._service import Service
 
@@ -35,7 +36,7 @@ def member_routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["members"])
     in_control = [Depends(InControl(service))]
 
-    @router.get("/v1/members", summary="All members and their states")
+    @router.get("/v1/members", summary="All members and their states", response_model=MemberList)
     def members(response: Response) -> dict[str, Any]:
         status = service.status()
         generation = status["ensemble"]["generation"]
@@ -44,13 +45,19 @@ def member_routes(service: Service) -> APIRouter:
         listed = [{"id": member, **entry, "drift": service.drift.of_member(member), "metrics": metrics[member]} for member, entry in status["members"].items()]
         return {"generation": generation, "members": listed}
 
-    @router.patch("/v1/members/{member}", summary="Change one member's state from the next frame on", dependencies=in_control)
+    @router.patch("/v1/members/{member}", summary="Change one member's state from the next frame on", response_model=MembersChanged, dependencies=in_control)
     def change(member: str, wanted: MemberChange, response: Response, actor: Actor, expected: Expected) -> dict[str, Any]:
         states = {member: MemberState(wanted.state)}
         generation = service.members.change(states, actor, wanted.reason, expected)
         return _changed(response, generation)
 
-    @router.put("/v1/members", summary="Choose the members that count, in one step", dependencies=in_control)
+    @router.put(
+        "/v1/members",
+        summary="Choose the members that count, in one step",
+        response_model=MembersChanged,
+        responses={404: {"description": "there is no such member"}},
+        dependencies=in_control,
+    )
     def choose(wanted: MemberChoice, response: Response, actor: Actor, expected: Expected) -> dict[str, Any]:
         generation = service.members.choose(wanted.enabled, actor, wanted.reason, expected)
         return _changed(response, generation)
