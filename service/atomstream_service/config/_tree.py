@@ -68,6 +68,20 @@ class FramesEndpoint(_Confined):
         return self
 
 
+class TrackSettings(_Confined):
+    """Atoms linked over frames."""
+
+    enabled: bool = Field(False, description="link atoms over the frames of each source, so that the column id of results is a track's id")
+    max_distance_nm: float | None = Field(
+        None,
+        gt=0,
+        description="how far an atom may move between two answered frames, the drift of the whole specimen taken off; "
+        "null, or frames without a pixel size: max_distance_share counts",
+    )
+    max_distance_share: float = Field(0.5, gt=0, le=2, description="the same as a share of the median distance between neighbours")
+    memory_frames: int = Field(2, ge=0, le=1000, description="answered frames that an atom may be missing from and keep its id")
+
+
 class Config(_Confined):
     """The settings of `atomstream serve`."""
 
@@ -84,6 +98,7 @@ class Config(_Confined):
     max_pixels: int = Field(1 << 26, ge=64, le=1 << 32, description="largest frame accepted, in pixels")
     max_upload_bytes: int = Field(1 << 30, ge=1 << 10, description="largest bundle that may be uploaded, in bytes")
     warm_shapes: tuple[tuple[Side, Side], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
+    tracks: TrackSettings = Field(TrackSettings(), description="linking of atoms over frames")
     min_active: int = Field(1, ge=1, description="members that must stay enabled")
     shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")
     trial_frames: int = Field(

@@ -143,6 +143,7 @@ class Service:
             "frames_per_s": timing.get("frames_per_s", 0.0),
             "latency_ms": timing.get("latency_ms", {}),
             "timing": timing,
+            "tracks": seen.get("tracks"),
             "memory_bytes": seen.get("memory_bytes"),
             "flags": seen.get("flags", []),
         }

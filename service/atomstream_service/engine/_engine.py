@@ -11,6 +11,7 @@ from atomstream_models.runtime import processors
 from atomstream_wire import Event
 
 from ..members import MemberState
+from ..tracks import TrackLinker
 from ..transport import FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
@@ -52,7 +53,8 @@ class Engine:
         self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
         results = ResultSocket(config.results, config.results_backlog)
         self.afterwards = Afterwards([self._compare])
-        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add)
+        tracks = TrackLinker(config.tracks) if config.tracks.enabled else None
+        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, tracks)
         self._max_pixels = config.max_pixels
         active = Active(ensemble, wanted.generation, states, wanted.selected)
         self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map)

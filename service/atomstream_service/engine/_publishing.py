@@ -6,16 +6,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from atomstream_models.analysis import finish
+from atomstream_models.analysis import finish, pixel_size_in_nm
 from atomstream_models.each import Each
 from atomstream_wire import Atoms, FrameReport, Maps, Result, encode_result
 
 from ..members import MemberState
+from ..tracks import Scene, TrackLinker
 from ..transport import ResultSocket
 from ._ledger import Ledger
 from ._timing import Timing
-from ._work import Finished, Work
+from ._work import Finished, Job, Work
 
 _DEPTH = 2
 """Frames between two threads: enough to overlap, too few to age."""
@@ -27,16 +29,27 @@ class Pipeline:
     """Finishing and publishing.
 
     published : called with every frame of the stream once its results have been sent; must not wait
+    tracks : links atoms over frames; None where ids are running numbers
     latest : the frame published last
     """
 
-    def __init__(self, socket: ResultSocket, ledger: Ledger, timing: Timing, publish_maps: bool, each: Each, published: Callable[[Finished], None]) -> None:
+    def __init__(
+        self,
+        socket: ResultSocket,
+        ledger: Ledger,
+        timing: Timing,
+        publish_maps: bool,
+        each: Each,
+        published: Callable[[Finished], None],
+        tracks: TrackLinker | None = None,
+    ) -> None:
         self._socket = socket
         self._ledger = ledger
         self._timing = timing
         self._publish_maps = publish_maps
         self._each = each
         self._published = published
+        self.tracks = tracks
         self.latest: Finished | None = None
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
         self._to_send: queue.Queue[_Send | None] = queue.Queue(4 * _DEPTH)
@@ -85,6 +98,9 @@ class Pipeline:
         start = time.perf_counter()
         card = work.active.ensemble.card
         answer = finish(work.inferred, card, self._each)
+        tracked = self.tracks is not None and work.job.done is None
+        if self.tracks is not None and tracked:
+            answer = replace(answer, atoms=self.tracks.link(_scene(work.job), answer.atoms))
         done = time.perf_counter()
         flags = answer.flags
         if answer.members_used and len(answer.members_used) < len(work.active.members_in(MemberState.ENABLED)):
@@ -118,6 +134,7 @@ class Pipeline:
                 pixel_unit=frame.pixel_unit,
                 t_end=frame.t_end,
                 flags=flags,
+                tracked=tracked,
                 latency_ms={**latency_ms, "total": 1000 * (time.perf_counter() - work.job.clock_recv)},
                 dropped=self._ledger.dropped(frame.source),
                 user=frame.user,
@@ -139,3 +156,9 @@ class Pipeline:
         self._timing.add(report.latency_ms)
         self.latest = finished
         self._published(finished)
+
+
+def _scene(job: Job) -> Scene:
+    frame = job.frame
+    shape = (job.image.shape[0], job.image.shape[1])
+    return Scene(frame.source, job.channel, frame.session, shape, pixel_size_in_nm(frame.pixel_size, frame.pixel_unit))
