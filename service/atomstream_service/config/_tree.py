@@ -105,6 +105,8 @@ class Config(_Confined):
         20, ge=0, le=100_000, description="frames that a newly activated ensemble has to answer before the one before it is let go; 0 = none"
     )
     results_backlog: int = Field(64, ge=1, description="messages kept for a slow reader of results before it loses some")
+    log_format: Literal["text", "json"] = Field("text", description="text = lines for people; json = one JSON object a line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least important lines that are written")
     start_s: float = Field(300.0, gt=0, description="seconds that the engine may take to load and warm its ensemble")
     stall_s: float = Field(120.0, gt=0, description="seconds on one frame after which the engine is restarted")
     watchdog_s: float = Field(20.0, gt=0, description="seconds without an answer after which the engine is restarted")

@@ -46,7 +46,7 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
             server.should_exit = True
 
         service = Service(config, bundle, give_up)
-        server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning", access_log=False, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, log_level="warning", access_log=False, lifespan="off"))
         service.start()
         try:
             on_listening()

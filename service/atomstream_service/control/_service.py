@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,8 +20,6 @@ from ._refusal import RequestRefused
 from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
 from ._wish import EnsembleRef, Lineup, Wish, without
-
-log = logging.getLogger(__name__)
 
 
 class Service:
@@ -196,7 +193,6 @@ class Service:
 
     def _on_status(self, status: Mapping[str, Any]) -> None:
         if status["failures"]:
-            log.error("members failed: %s", status["failures"])
             self.members.mark_failed(status["failures"])
         else:
             self._follow(status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AtomstreamError
+
+log = logging.getLogger(__name__)
 
 _PATIENCE_S = 5.0
 
@@ -78,6 +81,8 @@ class Store:
                 ),
             )
             self._put(state)
+        about = {"actor": entry.actor, "action": entry.action, "target": entry.target, "generation": entry.generation}
+        log.info("%s", entry.reason or "no reason given", extra=about)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write state alone."""

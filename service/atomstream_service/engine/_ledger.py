@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter, OrderedDict, deque
 from typing import Literal
+
+from ..logs import Throttle
+
+often = Throttle(logging.getLogger(__name__))
 
 Where = Literal["source_gap", "queue", "late", "rejected"]
 """source_gap = never arrived (a jump in seq); queue = made way for a newer frame; late = arrived after a newer one
@@ -36,16 +41,21 @@ class Ledger:
         with self._lock:
             self._received[self._account(source)] += 1
             last = self._last_seq.get((source, session))
-            if last is not None and seq <= last:
+            late = last is not None and seq <= last
+            missing = 0 if late or last is None else seq - last - 1
+            if late:
                 self._count(source, "late", 1)
-                return False
-            if last is not None and seq > last + 1:
-                self._count(source, "source_gap", seq - last - 1)
-            self._last_seq[source, session] = seq
-            self._last_seq.move_to_end((source, session))
-            if len(self._last_seq) > _MOST:
-                self._last_seq.popitem(last=False)
-            return True
+            else:
+                self._count(source, "source_gap", missing)
+                self._last_seq[source, session] = seq
+                self._last_seq.move_to_end((source, session))
+                if len(self._last_seq) > _MOST:
+                    self._last_seq.popitem(last=False)
+        if late:
+            often.say(logging.WARNING, "late", f"frame lost: it came after frame {last} of its session", source=source, session=session, seq=seq)
+        if missing:
+            often.say(logging.WARNING, "source_gap", "frames lost before they arrived", missing, source=source, session=session, seq=seq)
+        return not late
 
     def answered(self, source: str) -> None:
         with self._lock:
@@ -61,6 +71,8 @@ class Ledger:
     def lost(self, source: str, where: Where) -> None:
         with self._lock:
             self._count(source, where, 1)
+        if where == "queue":
+            often.say(logging.INFO, where, "frame lost: a newer one took its place", source=source)
 
     def dropped(self, source: str) -> dict[str, int]:
         """Frames lost so far from one source, by where."""
