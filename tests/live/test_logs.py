@@ -57,11 +57,17 @@ def test_both_processes_say_as_json_lines_what_went_wrong_with_which_frame_membe
         os.kill(int(service.control().status()["engine"]["pid"]), signal.SIGKILL)
         restarted = _wait_for(log, lambda one: one.get("action") == "restart_engine")
 
-    assert (rejected["process"], rejected["level"], rejected["code"], rejected["source"], rejected["seq"]) == ("engine", "warning", "not_finite", "test/logs", 1)
+    assert (rejected["process"], rejected["level"], rejected["code"], rejected["source"], rejected["seq"]) == (
+        "engine",
+        "warning",
+        "not_finite",
+        "test/logs",
+        1,
+    )
     assert (failed["level"], failed["source"], failed["seq"], failed["session"]) == ("error", "test/logs", 2, rejected["session"])
     assert marked["process"] == "control"
     assert failed["generation"] < marked["generation"] < swapped["generation"] == restarted["generation"]
-    assert any((one.get("actor"), one["message"], one.get("target")) == ("kim", "foggy", "m02") for one in _lines(log))
+    assert any((one.get("actor"), one["message"], one.get("target")) == ("kim", "set_members m02 by kim: foggy", "m02") for one in _lines(log))
 
 
 def test_lost_frames_are_counted_on_one_line_a_second(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ._ensembles import Ensembles, reference
 from ._keeper import Keeper, restored
 from ._lease import Leases
 from ._members import Members
+from ._metrics import Metrics
 from ._refusal import RequestRefused
 from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
@@ -31,7 +32,8 @@ class Service:
 
     def __init__(self, config: Config, configured: Bundle, on_hopeless: Callable[[], None]) -> None:
         self.config = config
-        self.store = Store(config.state)
+        self.metrics = Metrics(self.status)
+        self.store = Store(config.state, self.metrics.meters.acted)
         self.registry = Registry(config.state / "registry")
         self.registry.adopt(configured, "configured", "control")
         self._opened: dict[tuple[str, str], Bundle] = {}
@@ -39,7 +41,7 @@ class Service:
         self.keeper = Keeper(restored(self.store, every_member), self.store, self._tell)
         self.members = Members(self.keeper, config.min_active)
         self.ensembles = Ensembles(
-            self.keeper, self.registered, self.call, min_active=config.min_active, trial_frames=config.trial_frames, load_s=config.start_s
+            self.keeper, self.registered, self.call, self.metrics.meters, min_active=config.min_active, trial_frames=config.trial_frames, load_s=config.start_s
         )
         self.leases = Leases(self.store, lambda: self.wish.generation)
         self.supervisor = Supervisor(
@@ -141,6 +143,7 @@ class Service:
             "latency_ms": timing.get("latency_ms", {}),
             "timing": timing,
             "tracks": seen.get("tracks"),
+            "unwatched": seen.get("unwatched"),
             "memory_bytes": seen.get("memory_bytes"),
             "flags": seen.get("flags", []),
         }

@@ -7,14 +7,14 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import AtomstreamError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("atomstream_service.journal")
 
 _PATIENCE_S = 5.0
 
@@ -48,15 +48,18 @@ class StoreUnusable(AtomstreamError):
 class Store:
     """Journal and state, held by one service at a time; each write is on disk when it returns. Safe from any thread.
 
+    recorded : called with each line of the journal once it is on disk
+
     Raises
     ------
     StoreUnusable
         naming the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, recorded: Callable[[Entry], None] = lambda entry: None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        self._recorded = recorded
         try:
             self._database = _open(folder / "atomstream.sqlite")
         except sqlite3.DatabaseError as error:
@@ -82,7 +85,8 @@ class Store:
             )
             self._put(state)
         about = {"actor": entry.actor, "action": entry.action, "target": entry.target, "generation": entry.generation}
-        log.info("%s", entry.reason or "no reason given", extra=about)
+        log.info("%s %s by %s: %s", entry.action, entry.target, entry.actor, entry.reason or "no reason given", extra=about)
+        self._recorded(entry)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write state alone."""

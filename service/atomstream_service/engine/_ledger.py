@@ -31,6 +31,8 @@ class Ledger:
         self._received: Counter[str] = Counter()
         self._answered: Counter[str] = Counter()
         self._partial: Counter[str] = Counter()
+        self._gaps: Counter[str] = Counter()
+        self._newest: dict[str, float] = {}
         self._born = time.monotonic()
         self._answer_times: dict[str, deque[float]] = {}
         self._dropped: dict[str, Counter[str]] = {}
@@ -47,6 +49,7 @@ class Ledger:
                 self._count(source, "late", 1)
             else:
                 self._count(source, "source_gap", missing)
+                self._gaps[self._account(source)] += missing > 0
                 self._last_seq[source, session] = seq
                 self._last_seq.move_to_end((source, session))
                 if len(self._last_seq) > _MOST:
@@ -57,9 +60,11 @@ class Ledger:
             often.say(logging.WARNING, "source_gap", "frames lost before they arrived", missing, source=source, session=session, seq=seq)
         return not late
 
-    def answered(self, source: str) -> None:
+    def answered(self, source: str, t_recv: float) -> None:
+        """Note a frame that was answered; t_recv : when it came, in seconds since the epoch."""
         with self._lock:
             account = self._account(source)
+            self._newest[account] = t_recv
             self._answered[account] += 1
             self._answer_times.setdefault(account, deque(maxlen=_RECENT)).append(time.monotonic())
 
@@ -81,7 +86,8 @@ class Ledger:
             return {where: counts[where] for where in PLACES}
 
     def summary(self) -> dict[str, dict[str, object]]:
-        """source -> received, answered, partial (passed over), frames_per_s (answered, lately), dropped by where."""
+        """source -> received, answered, partial (passed over), sequence_gaps (jumps in seq), age_s (time since the frame answered last came),
+        frames_per_s (answered, lately), dropped by where."""
         with self._lock:
             names = sorted({*self._received, *self._dropped})
             return {
@@ -89,6 +95,8 @@ class Ledger:
                     "received": self._received[name],
                     "answered": self._answered[name],
                     "partial": self._partial[name],
+                    "sequence_gaps": self._gaps[name],
+                    "age_s": None if (t_recv := self._newest.get(name)) is None else time.time() - t_recv,
                     "frames_per_s": self._rate(name),
                     "dropped": {where: self._dropped.get(name, Counter())[where] for where in PLACES},
                 }

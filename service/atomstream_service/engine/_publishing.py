@@ -152,7 +152,7 @@ class Pipeline:
         self._socket.send(encode_result(Atoms(report, answer.atoms)))
         if self._publish_maps:
             self._socket.send(encode_result(Maps(report, answer.mean, answer.std)))
-        self._ledger.answered(report.source)
+        self._ledger.answered(report.source, report.t_recv)
         self._timing.add(report.latency_ms)
         self.latest = finished
         self._published(finished)
