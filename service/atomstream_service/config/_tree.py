@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
 Policy = Literal["latest", "queue", "block"]
 """latest = always the newest frame; queue = the newest `depth` frames; block = nothing is lost, the sender waits."""
@@ -107,6 +107,8 @@ class Config(_Confined):
     results_backlog: int = Field(64, ge=1, description="messages kept for a slow reader of results before it loses some")
     log_format: Literal["text", "json"] = Field("text", description="text = lines for people; json = one JSON object a line")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least important lines that are written")
+    otel_endpoint: HttpUrl | None = Field(None, description="http://HOST:PORT of an OpenTelemetry collector that traces go to, by OTLP over HTTP; null = none")
+    otel_share: float = Field(1.0, ge=0, le=1, description="share of frames and requests that are traced")
     start_s: float = Field(300.0, gt=0, description="seconds that the engine may take to load and warm its ensemble")
     stall_s: float = Field(120.0, gt=0, description="seconds on one frame after which the engine is restarted")
     watchdog_s: float = Field(20.0, gt=0, description="seconds without an answer after which the engine is restarted")

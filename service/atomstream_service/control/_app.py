@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from ..traces import Traces
 from ._problems import install_problems, problem
 from ._routes_ensembles import ensemble_routes
 from ._routes_frames import frame_routes
@@ -14,12 +15,13 @@ from ._routes_health import health_routes
 from ._routes_lease import lease_routes
 from ._routes_members import member_routes
 from ._service import Service
+from ._tracing import install_tracing
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def create_app(service: Service) -> FastAPI:
-    """The REST API over a service, OpenAPI at /docs."""
+def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
+    """The REST API over a service, OpenAPI at /docs; `traces` take note of its requests."""
     app = FastAPI(title="Atomstream", description="Control plane of the Atomstream inference service.", version="1")
     hosts = {*_LOOPBACK_NAMES, service.config.http_host}
 
@@ -30,6 +32,8 @@ def create_app(service: Service) -> FastAPI:
             return problem(400, "bad_host", f"this service is not called {request.url.hostname!r}")
         return await answer(request)
 
+    if traces is not None:
+        install_tracing(app, traces)
     install_problems(app)
     for routes in (health_routes, member_routes, ensemble_routes, lease_routes, frame_routes):
         app.include_router(routes(service))

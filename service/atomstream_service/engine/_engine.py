@@ -11,6 +11,7 @@ from atomstream_models.runtime import processors
 from atomstream_wire import Event
 
 from ..members import MemberState
+from ..traces import open_traces
 from ..tracks import TrackLinker
 from ..transport import FrameSocket, ResultSocket
 from ._afterwards import Afterwards
@@ -23,6 +24,7 @@ from ._receiving import Receiving
 from ._spec import EngineSpec
 from ._staging import Staging
 from ._timing import Timing
+from ._tracing import frame_traces
 from ._wanted import Wanted
 from ._work import Active, Finished, Job
 
@@ -52,7 +54,8 @@ class Engine:
         # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
         self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
         results = ResultSocket(config.results, config.results_backlog)
-        self.afterwards = Afterwards([self._compare])
+        self._traces = None if config.otel_endpoint is None else open_traces(str(config.otel_endpoint), config.otel_share, "engine")
+        self.afterwards = Afterwards([self._compare, *([] if self._traces is None else [frame_traces(self._traces)])])
         tracks = TrackLinker(config.tracks) if config.tracks.enabled else None
         self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, tracks)
         self._max_pixels = config.max_pixels
@@ -85,6 +88,8 @@ class Engine:
                 left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()
         self.afterwards.stop()
+        if self._traces is not None:
+            self._traces.close()
         self._helpers.shutdown()
         self.staging.close()
 

@@ -108,12 +108,14 @@ class Pipeline:
         if card.origin == "simulated" and card.selection is None and not work.active.selected:
             # Mean and std mean nothing before the artifact-free members have been picked (Ghosh et al. 2021).
             flags = (*flags, "unselected")
-        latency_ms = {
-            "queue": 1000 * (work.clock_taken - work.job.clock_recv),
-            "preprocess": 1000 * (work.clock_prepared - work.clock_taken),
-            "infer": 1000 * (work.clock_inferred - work.clock_prepared),
-            "locate": 1000 * (done - start),
+        stages = {
+            "receive": (work.job.clock_recv, work.clock_taken),
+            "preprocess": (work.clock_taken, work.clock_prepared),
+            "infer": (work.clock_prepared, work.clock_inferred),
+            "locate": (start, done),
         }
+        took_ms = {stage: 1000 * (end - begin) for stage, (begin, end) in stages.items()}
+        latency_ms = {"queue": took_ms.pop("receive"), **took_ms}
 
         def send() -> None:
             frame = work.job.frame
@@ -140,7 +142,7 @@ class Pipeline:
                 user=frame.user,
                 vendor=frame.vendor,
             )
-            self._send_answer(Finished(work.job, work.active, work.inferred, answer, report, work.beside))
+            self._send_answer(Finished(work.job, work.active, work.inferred, answer, report, work.beside, stages))
 
         return send
 
@@ -149,13 +151,14 @@ class Pipeline:
         if finished.job.done is not None:
             finished.job.done(finished)
             return
+        start = time.perf_counter()
         self._socket.send(encode_result(Atoms(report, answer.atoms)))
         if self._publish_maps:
             self._socket.send(encode_result(Maps(report, answer.mean, answer.std)))
         self._ledger.answered(report.source, report.t_recv)
         self._timing.add(report.latency_ms)
-        self.latest = finished
-        self._published(finished)
+        self.latest = replace(finished, stages={**finished.stages, "publish": (start, time.perf_counter())})
+        self._published(self.latest)
 
 
 def _scene(job: Job) -> Scene:

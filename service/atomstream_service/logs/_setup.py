@@ -6,6 +6,7 @@ import atexit
 import logging
 import queue
 import sys
+import time
 from logging.handlers import QueueHandler, QueueListener
 from typing import Literal, TextIO
 
@@ -15,6 +16,7 @@ LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 _MOST_WAITING = 10_000
+_PATIENCE = 200
 _listeners: list[QueueListener] = []
 
 
@@ -34,7 +36,7 @@ def set_up_logs(form: LogFormat, level: LogLevel, process: str, stream: TextIO |
     root.handlers[:] = [_Handing(waiting)]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    listener = _Writing(waiting, writer)
+    listener = QueueListener(waiting, writer)
     listener.start()
     _listeners.append(listener)
 
@@ -42,15 +44,16 @@ def set_up_logs(form: LogFormat, level: LogLevel, process: str, stream: TextIO |
 def flush_logs() -> None:
     """Write what waits, and stop writing: for the end of a process."""
     while _listeners:
-        _listeners.pop().stop()
+        listener = _listeners.pop()
+        for _ in range(_PATIENCE):
+            try:
+                listener.stop()
+                break
+            except queue.Full:
+                time.sleep(0.01)
 
 
 atexit.register(flush_logs)
-
-
-class _Writing(QueueListener):
-    def enqueue_sentinel(self) -> None:
-        self.queue.put(self._sentinel)  # the one of the standard library raises where the queue is full
 
 
 class _Handing(QueueHandler):
