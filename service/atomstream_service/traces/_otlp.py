@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
@@ -49,7 +50,10 @@ class OtlpTraces:
         span.end(_ns(whole.end_s))
 
     def close(self) -> None:
-        self._provider.shutdown()
+        # The SDK would try for half a minute; the control plane ends an engine that takes so long.
+        ending = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        ending.start()
+        ending.join(_EXPORT_S)
 
 
 def _ns(seconds: float) -> int:
