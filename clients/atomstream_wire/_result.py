@@ -45,6 +45,7 @@ class FrameReport:
     members_used, members_total : ids of the members behind this answer, and how many the ensemble has
     classes : names of the atom classes, in the order of maps and class numbers
     flags : every reason for doubt
+    tracked : whether the column id numbers tracks, which keep their number from frame to frame, rather than the atoms of this frame
     latency_ms : milliseconds spent per stage, and `total` from receipt to sending
     dropped : frames of this source lost so far, by where
     user, vendor : echoed from the frame
@@ -66,6 +67,7 @@ class FrameReport:
     pixel_unit: str = "nm"
     t_end: Optional[float] = None
     flags: Tuple[str, ...] = ()
+    tracked: bool = False
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     user: Mapping[str, Any] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class FrameReport:
             "members_total": self.members_total,
             "classes": list(self.classes),
             "flags": list(self.flags),
+            "tracked": self.tracked,
             "latency_ms": dict(self.latency_ms),
             "dropped": dict(self.dropped),
             "user": dict(self.user),
@@ -246,6 +249,7 @@ def _read_report(read: Fields) -> FrameReport:
         pixel_unit=read.optional_text("pixel_unit") or "nm",
         t_end=read.optional_number("t_end"),
         flags=read.texts("flags"),
+        tracked=read.flag("tracked", False),
         latency_ms=read.numbers("latency_ms"),
         dropped={where: int(count) for where, count in read.numbers("dropped").items()},
         user=read.mapping("user"),

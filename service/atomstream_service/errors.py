@@ -2,6 +2,7 @@
 
     AtomstreamError
     +-- ConfigError        settings that can't be used                (config)
+    +-- TracesUnavailable  OpenTelemetry is not installed             (traces)
     +-- EngineUnavailable  the engine does not answer                 (transport)
     +-- CommandRefused     the engine answered that it will not       (transport)
     +-- RequestRefused     the control plane will not, with a status  (control)

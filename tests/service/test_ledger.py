@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 from atomstream_service.engine._ledger import Ledger
 
 
@@ -8,6 +10,7 @@ def test_a_jump_in_seq_is_a_loss_at_the_source() -> None:
     for seq in (4, 5, 9, 10):
         assert ledger.arrived("x", "s", seq)
 
+    assert ledger.summary()["x"]["sequence_gaps"] == 1
     assert ledger.dropped("x") == {"source_gap": 3, "queue": 0, "late": 0, "rejected": 0}
 
 
@@ -33,12 +36,14 @@ def test_sources_are_counted_apart() -> None:
     ledger.arrived("x", "s", 0)
     ledger.lost("x", "queue")
     ledger.lost("y", "rejected")
-    ledger.answered("x")
+    ledger.answered("x", time.time())
     ledger.passed_over("x")
 
     summary = ledger.summary()
     assert float(str(summary["x"].pop("frames_per_s"))) > 0
-    assert summary["x"] == {"received": 1, "answered": 1, "partial": 1, "dropped": {"source_gap": 0, "queue": 1, "late": 0, "rejected": 0}}
+    assert 0 <= float(str(summary["x"].pop("age_s"))) < 60
+    assert summary["y"]["age_s"] is None
+    assert summary["x"] == {"received": 1, "answered": 1, "partial": 1, "sequence_gaps": 0, "dropped": {"source_gap": 0, "queue": 1, "late": 0, "rejected": 0}}
     assert summary["y"]["received"] == 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..config import load_config
 from ..control import serve
+from ..logs import set_up_logs
 from ._commands import Commands
 
 
@@ -28,5 +29,6 @@ def _run(given: argparse.Namespace) -> int:
         frames = ", ".join(f"{one.endpoint} ({one.socket}, {one.policy})" for one in config.frames)
         print(f"atomstream: frames {frames}; results {config.results}; http://{config.http}/docs", flush=True)
 
+    set_up_logs(config.log_format, config.log_level, "control")
     serve(config, say)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
 from ..drift import DriftSettings, QuarantineSettings
 
@@ -70,6 +70,20 @@ class FramesEndpoint(_Confined):
         return self
 
 
+class TrackSettings(_Confined):
+    """Atoms linked over frames."""
+
+    enabled: bool = Field(False, description="link atoms over the frames of each source, so that the column id of results is a track's id")
+    max_distance_nm: float | None = Field(
+        None,
+        gt=0,
+        description="how far an atom may move between two answered frames, the drift of the whole specimen taken off; "
+        "null, or frames without a pixel size: max_distance_share counts",
+    )
+    max_distance_share: float = Field(0.5, gt=0, le=2, description="the same as a share of the median distance between neighbours")
+    memory_frames: int = Field(2, ge=0, le=1000, description="answered frames that an atom may be missing from and keep its id")
+
+
 class Config(_Confined):
     """The settings of `atomstream serve`."""
 
@@ -86,6 +100,7 @@ class Config(_Confined):
     max_pixels: int = Field(1 << 26, ge=64, le=1 << 32, description="largest frame accepted, in pixels")
     max_upload_bytes: int = Field(1 << 30, ge=1 << 10, description="largest bundle that may be uploaded, in bytes")
     warm_shapes: tuple[tuple[Side, Side], ...] = Field(((512, 512),), description="frame shapes (rows, columns) to warm the ensemble up with")
+    tracks: TrackSettings = Field(TrackSettings(), description="linking of atoms over frames")
     min_active: int = Field(1, ge=1, description="members that must stay enabled")
     drift: DriftSettings = Field(default_factory=DriftSettings, description="how drift is watched for")
     quarantine: QuarantineSettings = Field(default_factory=QuarantineSettings, description="what is done about members that drift, until set over REST")
@@ -98,6 +113,10 @@ class Config(_Confined):
         20, ge=0, le=100_000, description="frames that a newly activated ensemble has to answer before the one before it is let go; 0 = none"
     )
     results_backlog: int = Field(64, ge=1, description="messages kept for a slow reader of results before it loses some")
+    log_format: Literal["text", "json"] = Field("text", description="text = lines for people; json = one JSON object a line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least important lines that are written")
+    otel_endpoint: HttpUrl | None = Field(None, description="http://HOST:PORT of an OpenTelemetry collector that traces go to, by OTLP over HTTP; null = none")
+    otel_share: float = Field(1.0, ge=0, le=1, description="share of frames and requests that are traced")
     start_s: float = Field(300.0, gt=0, description="seconds that the engine may take to load and warm its ensemble")
     stall_s: float = Field(120.0, gt=0, description="seconds on one frame after which the engine is restarted")
     watchdog_s: float = Field(20.0, gt=0, description="seconds without an answer after which the engine is restarted")

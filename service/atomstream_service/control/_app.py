@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from ..traces import Traces
 from ._describe_errors import describe_errors
 from ._problems import install_problems, refusal
 from ._routes_drift import drift_routes
@@ -18,13 +19,14 @@ from ._routes_members import member_routes
 from ._routes_recordings import recording_routes
 from ._routes_refinements import refinement_routes
 from ._service import Service
+from ._tracing import install_tracing
 from .oip import protocol_routes
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def create_app(service: Service) -> FastAPI:
-    """The REST API over a service, OpenAPI at /docs."""
+def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
+    """The REST API over a service, OpenAPI at /docs; `traces` take note of its requests."""
     app = FastAPI(title="Atomstream", description="Control plane of the Atomstream inference service.", version="1")
     hosts = {*_LOOPBACK_NAMES, service.config.http_host}
 
@@ -35,6 +37,8 @@ def create_app(service: Service) -> FastAPI:
             return refusal(request.url.path, 400, "bad_host", f"this service is not called {request.url.hostname!r}")
         return await answer(request)
 
+    if traces is not None:
+        install_tracing(app, traces)
     install_problems(app)
     for routes in (
         health_routes,

@@ -12,6 +12,7 @@ from atomstream_models.bundle import Bundle
 from ..registry import NotRegistered
 from ..transport import EngineUnavailable
 from ._keeper import Keeper
+from ._meters import Meters
 from ._refusal import RequestRefused
 from ._store import Entry
 from ._types import Call
@@ -36,15 +37,17 @@ class Ensembles:
 
     shelf : where registered bundles are found
     call : the engine
+    meters : told of every swap
     min_active : members that an ensemble must have enabled to become live
     trial_frames : frames that a new ensemble has to answer before the one before it is let go
     load_s : seconds that loading may take
     """
 
-    def __init__(self, keeper: Keeper, shelf: Shelf, call: Call, *, min_active: int, trial_frames: int, load_s: float) -> None:
+    def __init__(self, keeper: Keeper, shelf: Shelf, call: Call, meters: Meters, *, min_active: int, trial_frames: int, load_s: float) -> None:
         self._keeper = keeper
         self._shelf = shelf
         self._call = call
+        self._meters = meters
         self._min_active = min_active
         self._trial_frames = trial_frames
         self._load_s = load_s
@@ -143,6 +146,7 @@ class Ensembles:
 
     def _give_up(self, before: Wish, actor: str, reason: str) -> None:
         after = brought_back(before)
+        self._meters.reverted()
         log.error("%s failed in its first frames, %s is back: %s", before.live.ensemble, after.live.ensemble, reason)
         self._keeper.remember(after, _entry("revert", before.live.ensemble, after.live.ensemble, actor, reason, after.generation))
 
@@ -153,7 +157,11 @@ class Ensembles:
                 if before.live.ensemble == ref:
                     self._keeper.tell(actor, reason)
                     return Activated(before.generation, 0.0)
-        seconds = self._stage(bundle)
+        with self._meters.swap():
+            return self._swap(bundle, action, actor, reason, expected_generation)
+
+    def _swap(self, bundle: Bundle, action: str, actor: str, reason: str, expected_generation: int | None) -> Activated:
+        ref, seconds = reference(bundle), self._stage(bundle)
         try:
             with self._keeper.turn(expected_generation) as before:
                 after = with_ensemble(before, ref, bundle.card.member_ids, on_trial=self._trial_frames > 0)

@@ -1,8 +1,9 @@
-"""Prometheus metrics, read from the engine at each scrape."""
+"""Prometheus metrics: what the engine says of itself at each scrape, and what the control plane counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ..members import MemberState
+from ._meters import Meters
 
 Status = Callable[[], Mapping[str, Any]]
 """The answer of `GET /v1/status`, without its engine part where the engine is down."""
@@ -24,24 +26,34 @@ class _EngineCollector(Collector):
         engine = status["engine"]
         yield GaugeMetricFamily("elit_engine_up", "1 while the engine answers", value=float(engine["state"] == "ready"))
         yield CounterMetricFamily("elit_engine_restarts", "Times that the engine was started again", value=engine["restarts"])
-        yield from _streams(status["streams"])
-        yield from _stages(status["timing"])
-        yield from _members(status)
+        yield _info("elit_build", "The running version", {"version": version("atomstream")})
+        for part in _PARTS:
+            yield from part(status)
 
 
-def _streams(streams: Mapping[str, Any]) -> Iterator[Metric]:
+def _streams(status: Mapping[str, Any]) -> Iterator[Metric]:
     received = CounterMetricFamily("elit_frames_received", "Frames that arrived", labels=["source"])
     answered = CounterMetricFamily("elit_frames_answered", "Frames whose results were published", labels=["source"])
+    partial = CounterMetricFamily("elit_frames_partial", "Frames of scans that still ran, passed over", labels=["source"])
     dropped = CounterMetricFamily("elit_frames_dropped", "Frames that were lost, by where", labels=["source", "where"])
-    for source, counts in streams.items():
+    gaps = CounterMetricFamily("elit_frame_sequence_gaps", "Jumps in the sequence numbers of a session", labels=["source"])
+    age = GaugeMetricFamily("elit_frame_age_seconds", "Time since the frame answered last arrived", labels=["source"])
+    for source, counts in status["streams"].items():
         received.add_metric([source], counts["received"])
         answered.add_metric([source], counts["answered"])
+        partial.add_metric([source], counts["partial"])
+        gaps.add_metric([source], counts["sequence_gaps"])
+        if counts["age_s"] is not None:
+            age.add_metric([source], counts["age_s"])
         for where, count in counts["dropped"].items():
             dropped.add_metric([source, where], count)
-    yield from (received, answered, dropped)
+    yield from (received, answered, partial, dropped, gaps, age)
+    if status["unwatched"] is not None:
+        yield CounterMetricFamily("elit_frames_unwatched", "Answered frames that drift, recorder and candidate did not look at", value=status["unwatched"])
 
 
-def _stages(timing: Mapping[str, Any]) -> Iterator[Metric]:
+def _stages(status: Mapping[str, Any]) -> Iterator[Metric]:
+    timing = status["timing"]
     family = HistogramMetricFamily("elit_stage_duration_seconds", "Time of a frame, by stage", labels=["stage"])
     bounds = [*map(str, timing["histogram"]["bounds_s"]), "+Inf"] if timing else []
     for stage, histogram in timing["histogram"]["stages"].items() if timing else ():
@@ -65,16 +77,50 @@ def _members(status: Mapping[str, Any]) -> Iterator[Metric]:
             state.add_metric([member, one], float(entry["state"] == one))
         active += entry["state"] == MemberState.ENABLED
     yield from (took, state, GaugeMetricFamily("elit_members_active", "Members that count", value=active))
-    generation = GaugeMetricFamily("elit_ensemble_generation_info", "The ensemble that answers", labels=["name", "version", "sha256", "generation"])
+
+
+def _ensemble(status: Mapping[str, Any]) -> Iterator[Metric]:
     ensemble = status["ensemble"]
-    generation.add_metric([ensemble["name"], ensemble["version"], ensemble["sha256"], str(ensemble["generation"])], 1)
-    yield generation
+    labels = {name: str(ensemble[name]) for name in ("name", "version", "sha256", "generation")}
+    yield _info("elit_ensemble_generation", "The ensemble that answers", labels)
+
+
+def _tracks(status: Mapping[str, Any]) -> Iterator[Metric]:
+    tracks = status["tracks"]
+    if tracks is None:
+        return
+    yield CounterMetricFamily("elit_tracks_started", "Tracks of atoms begun", value=tracks["started"])
+    yield GaugeMetricFamily("elit_tracks_open", "Tracks of atoms that could go on in the next frame", value=tracks["open"])
+    yield CounterMetricFamily("elit_tracks_narrowed", "Frames so crowded that atoms were linked over a shorter distance than allowed", value=tracks["narrowed"])
+    yield CounterMetricFamily("elit_tracks_restarted", "Times that a stream's ids were used up and began again", value=tracks["restarted"])
+
+
+def _memory(status: Mapping[str, Any]) -> Iterator[Metric]:
     if status["memory_bytes"] is not None:
         yield GaugeMetricFamily("elit_engine_memory_bytes", "Memory that the engine process holds", value=status["memory_bytes"])
 
 
-def exposition(status: Status) -> bytes:
-    """The metrics in Prometheus' text format."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_EngineCollector(status))
-    return generate_latest(registry)
+def _info(name: str, text: str, labels: Mapping[str, str]) -> Metric:
+    family = GaugeMetricFamily(f"{name}_info", text, labels=list(labels))
+    family.add_metric(list(labels.values()), 1)
+    return family
+
+
+_PARTS: tuple[Callable[[Mapping[str, Any]], Iterator[Metric]], ...] = (_streams, _stages, _members, _ensemble, _tracks, _memory)
+"""Each makes metrics of a status."""
+
+
+class Metrics:
+    """Everything that `GET /metrics` shows.
+
+    meters : what the control plane counts itself
+    """
+
+    def __init__(self, status: Status) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_EngineCollector(status))
+        self.meters = Meters(self._registry)
+
+    def exposition(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

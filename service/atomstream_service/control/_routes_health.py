@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
 from ._answers import Journal
-from ._metrics import exposition
 from ._service import Service
 
 
@@ -33,7 +32,7 @@ def health_routes(service: Service) -> APIRouter:
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
-        return Response(exposition(service.status), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(service.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/v1/journal", summary="Who changed what, when, why, from what to what: the newest, or those after an id", response_model=Journal)
     def journal(after: Annotated[int | None, Query(ge=0, le=1 << 62)] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from atomstream_models.bundle import find_bundle, open_bundle
 
 from ..config import Config
 from ..errors import AtomstreamError
+from ..traces import open_traces
 from ._app import create_app
 from ._service import Service
 
@@ -31,6 +32,8 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
     ------
     BundleError
         where the ensemble can't be used.
+    TracesUnavailable
+        where traces are asked for and OpenTelemetry is not installed.
     ServiceFailed
         where the address is taken or the engine can't start.
     """
@@ -39,6 +42,7 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
     if config.min_active > len(bundle.card.members):
         raise ServiceFailed(f"min_active is {config.min_active}, but the ensemble has {len(bundle.card.members)} members")
     with _listen(config.http_host, config.http_port) as listener:
+        traces = None if config.otel_endpoint is None else open_traces(str(config.otel_endpoint), config.otel_share, "control")
         hopeless = threading.Event()
 
         def give_up() -> None:
@@ -46,7 +50,7 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
             server.should_exit = True
 
         service = Service(config, bundle, give_up)
-        server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning", access_log=False, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(create_app(service, traces), log_config=None, log_level="warning", access_log=False, lifespan="off"))
         service.start()
         try:
             on_listening()
@@ -55,6 +59,8 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
             pass
         finally:
             service.stop()
+            if traces is not None:
+                traces.close()
         if hopeless.is_set():
             raise ServiceFailed("the engine can't start; its reason stands above")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,13 @@ from ._ensembles import Ensembles, reference
 from ._keeper import Keeper, restored
 from ._lease import Leases
 from ._members import Members
+from ._metrics import Metrics
 from ._recording import Recording
 from ._refinement import Refinement
 from ._refusal import RequestRefused
 from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
 from ._wish import EnsembleRef, Lineup, Wish, without
-
-log = logging.getLogger(__name__)
 
 
 class Service:
@@ -40,7 +38,9 @@ class Service:
 
     def __init__(self, config: Config, configured: Bundle, on_hopeless: Callable[[], None]) -> None:
         self.config = config
+        self.metrics = Metrics(self.status)
         self.store = Store(config.state)
+        self.store.listen(self.metrics.meters.acted)
         self.registry = Registry(config.state / "registry", device=config.device, threads=config.threads, warm_shapes=config.warm_shapes)
         self.registry.adopt(configured, "configured", "control")
         self._opened: dict[tuple[str, str], Bundle] = {}
@@ -48,7 +48,7 @@ class Service:
         self.keeper = Keeper(restored(self.store, every_member), self.store, self._tell)
         self.members = Members(self.keeper, config.min_active)
         self.ensembles = Ensembles(
-            self.keeper, self.registered, self.call, min_active=config.min_active, trial_frames=config.trial_frames, load_s=config.start_s
+            self.keeper, self.registered, self.call, self.metrics.meters, min_active=config.min_active, trial_frames=config.trial_frames, load_s=config.start_s
         )
         self.drift = Drift(
             self.store,
@@ -188,6 +188,8 @@ class Service:
             "frames_per_s": timing.get("frames_per_s", 0.0),
             "latency_ms": timing.get("latency_ms", {}),
             "timing": timing,
+            "tracks": seen.get("tracks"),
+            "unwatched": seen.get("unwatched"),
             "memory_bytes": seen.get("memory_bytes"),
             "flags": seen.get("flags", []),
         }
@@ -244,7 +246,6 @@ class Service:
     def _on_status(self, status: Mapping[str, Any]) -> None:
         self.recording.reap()
         if status["failures"]:
-            log.error("members failed: %s", status["failures"])
             self.members.mark_failed(status["failures"])
         else:
             self._follow(status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AtomstreamError
+
+log = logging.getLogger("atomstream_service.journal")
 
 _PATIENCE_S = 5.0
 
@@ -45,6 +48,8 @@ class StoreUnusable(AtomstreamError):
 class Store:
     """Journal and state, held by one service at a time; each write is on disk when it returns. Safe from any thread.
 
+    recorded : called with each line of the journal once it is on disk
+
     Raises
     ------
     StoreUnusable
@@ -72,6 +77,8 @@ class Store:
                 values,
             )
             self._put(state)
+        about = {"actor": entry.actor, "action": entry.action, "target": entry.target, "generation": entry.generation}
+        log.info("%s %s by %s: %s", entry.action, entry.target, entry.actor, entry.reason or "no reason given", extra=about)
         for listener in self._listeners:
             listener({"id": cursor.lastrowid, **line})
 

@@ -48,7 +48,7 @@ def run_demo(*, material: Material, count: int, seed: int, stay: bool, headless:
     microscope, bundle = SimulatedMicroscope(seed, material=material), BUNDLES[material]
     with tempfile.TemporaryDirectory(prefix="atomstream-demo-") as folder:
         print(f"starting a service with the ensemble {bundle!r} ...", flush=True)
-        with launched(Path(folder) / "state", bundle=bundle) as service, _connected(service) as line:
+        with launched(Path(folder) / "state", bundle=bundle, config='log_level = "warning"\n') as service, _connected(service) as line:
             engine = service.control().status()["engine"]
             print(f"it runs on {engine['device']}: frames {service.frames}, results {service.results}, {service.url}/docs", flush=True)
             with table(headless) as show:

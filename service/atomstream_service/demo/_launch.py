@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from atomstream_client import ControlClient
 
@@ -44,11 +45,18 @@ def free_endpoint() -> str:
 
 @contextlib.contextmanager
 def launched(
-    state: Path, *, bundle: str = "graphene", config: str = "", environment: Mapping[str, str] | None = None, ready_s: float = 120.0
+    state: Path,
+    *,
+    bundle: str = "graphene",
+    config: str = "",
+    environment: Mapping[str, str] | None = None,
+    stderr: IO[bytes] | None = None,
+    ready_s: float = 120.0,
 ) -> Iterator[Launched]:
     """Run `atomstream serve` on free loopback ports until the context ends; ready when it begins.
 
     config : more settings, as TOML
+    stderr : a file for its log; None to share this process's standard error
 
     Raises
     ------
@@ -61,7 +69,7 @@ def launched(
     frames, results, http = f"tcp://{free_endpoint()}", f"tcp://{free_endpoint()}", free_endpoint()
     command = [sys.executable, "-m", "atomstream_service", "serve", "--config", str(settings), "--state", str(state)]
     command += ["--frames", frames, "--results", results, "--http", http, "--bundle", bundle]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
     service = Launched(frames, results, http, process)
     try:
         control = service.control()

@@ -5,6 +5,7 @@ It ends when its standard input does, so that it never outlives the control plan
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,11 +15,14 @@ from pathlib import Path
 from atomstream_models.bundle import BundleError
 from atomstream_models.runtime import LoadError
 
+from ..logs import flush_logs, set_up_logs
 from ..transport import AddressUnusable, CommandServer
 from ._engine import Engine
 from ._memory import keep_memory
 from ._operations import Operations
 from ._spec import CANNOT_START, EngineSpec
+
+log = logging.getLogger(__name__)
 
 BUG = 70
 """Exit code after an exception that no thread answered."""
@@ -26,7 +30,9 @@ BUG = 70
 
 def _end_on_bug(uncaught: threading.ExceptHookArgs) -> None:
     """A dead thread would let frames pile up in silence; a dead process is started again."""
-    threading.__excepthook__(uncaught)
+    error = uncaught.exc_value or uncaught.exc_type()
+    log.critical("a bug ends the engine: %s", error, exc_info=error)
+    flush_logs()
     os._exit(BUG)
 
 
@@ -38,10 +44,11 @@ def main() -> int:
     sys.setswitchinterval(0.0005)
     keep_memory()
     spec = EngineSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    set_up_logs(spec.config.log_format, spec.config.log_level, "engine")
     try:
         engine = Engine(spec)
     except (BundleError, LoadError, AddressUnusable) as error:
-        print(f"engine: {error}", file=sys.stderr, flush=True)
+        log.critical("the engine can't start: %s", error)
         return CANNOT_START
     threading.excepthook = _end_on_bug
     engine.start()

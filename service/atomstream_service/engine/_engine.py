@@ -11,6 +11,8 @@ from atomstream_models.runtime import processors
 from atomstream_wire import Event
 
 from ..members import MemberState
+from ..traces import open_traces
+from ..tracks import TrackLinker
 from ..transport import FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
@@ -23,6 +25,7 @@ from ._receiving import Receiving
 from ._spec import EngineSpec
 from ._staging import Staging
 from ._timing import Timing
+from ._tracing import frame_traces
 from ._wanted import Wanted
 from ._watch import DriftWatch
 from ._work import Active, Finished, Job
@@ -53,10 +56,13 @@ class Engine:
         # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
         self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
         results = ResultSocket(config.results, config.results_backlog)
+        self._traces = None if config.otel_endpoint is None else open_traces(str(config.otel_endpoint), config.otel_share, "engine")
         self.watch = DriftWatch(config.drift, self._say_at_once)
         self.keeping = Keeping(config.ring_bytes, config.ring_frames, self.watch.scores_of)
-        self.afterwards = Afterwards([self.watch.see, self._compare], [self.keeping.keep])
-        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add)
+        traced = [] if self._traces is None else [frame_traces(self._traces)]
+        self.afterwards = Afterwards([self.watch.see, self._compare, *traced], [self.keeping.keep])
+        tracks = TrackLinker(config.tracks) if config.tracks.enabled else None
+        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, tracks)
         self._max_pixels = config.max_pixels
         if spec.drift is not None:
             self.watch.restore(spec.drift, lambda sha256: ensemble.card.member_ids if sha256 == ensemble.bundle.sha256 else None)
@@ -90,6 +96,8 @@ class Engine:
         self.pipeline.stop()
         self.afterwards.stop()
         self.keeping.close()
+        if self._traces is not None:
+            self._traces.close()
         self._helpers.shutdown()
         self.staging.close()
 

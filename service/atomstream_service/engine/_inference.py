@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from atomstream_models.runtime import LoadedEnsemble
 from atomstream_wire import Event, Failure
 
 from ..config import Config
+from ..logs import Throttle
 from ..members import MemberState
 from ._beside import Beside
 from ._candidate import Candidate
@@ -24,6 +26,9 @@ from ._publishing import Pipeline
 from ._trial import Reverted, Trial
 from ._wanted import Wanted
 from ._work import Active, Job, Work
+
+log = logging.getLogger(__name__)
+often = Throttle(log)
 
 _IDLE_S = 0.5
 
@@ -151,6 +156,8 @@ class Inference:
             still = {id(one) for one in self._held()}
             freed = [one for one in (*held.values(), *([loaded] if loaded is not None else [])) if id(one) not in still]
         self.failures = {}
+        label, enabled = self._active.label, ", ".join(self._active.members_in(MemberState.ENABLED))
+        log.info("%s %s answers from here on, with %s", label.name, label.version, enabled or "no member", extra={"generation": label.generation})
         return freed
 
     def _held(self) -> list[LoadedEnsemble]:
@@ -189,7 +196,8 @@ class Inference:
 
     def _tried(self, job: Job) -> _Run:
         run = self._attempt(self._active, job, self.failures)
-        self.failures.update(run.failed)
+        for member, why in run.failed.items():
+            self._leave_out(member, why, job)
         return run
 
     def _tried_twice(self, job: Job, trial: Trial) -> _Run:
@@ -214,6 +222,8 @@ class Inference:
         label = bad.label
         self.reverted = Reverted(label.name, label.version, label.sha256, bad.generation, trial.generation, reason)
         good = self._active.label
+        about = {"generation": good.generation}
+        log.error("%s %s failed, %s %s is back: %s", label.name, label.version, good.name, good.version, reason, extra=about)
         body = {
             "generation": trial.generation,
             "name": good.name,
@@ -274,11 +284,28 @@ class Inference:
             try:
                 shadows = infer(run.prepared, run.active.ensemble.card, members, run.active.ensemble.run)
             except MemberFailed as error:
-                self.failures[error.member] = str(error)
+                self._leave_out(error.member, str(error), job)
         return Beside(shadows, None if self.candidate is None else self.candidate.run(job, time.perf_counter))
 
+    def _leave_out(self, member: str, why: str, job: Job) -> None:
+        self.failures[member] = why
+        frame = job.frame
+        about = {"source": frame.source, "session": frame.session, "seq": frame.seq, "generation": self._active.generation, "member": member}
+        log.error("member fails and is left out: %s", why, extra=about)
+
     def _fail(self, job: Job, code: str, message: str) -> None:
-        failure = Failure(job.frame.source, code, message, job.frame.session, job.frame.seq, time.time())
+        frame, generation = job.frame, self._active.generation
+        often.say(
+            logging.WARNING,
+            "rejected",
+            f"frame rejected: {message}",
+            source=frame.source,
+            session=frame.session,
+            seq=frame.seq,
+            code=code,
+            generation=generation,
+        )
+        failure = Failure(frame.source, code, message, frame.session, frame.seq, time.time())
         if job.done is not None:
             job.done(failure)
             return

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter, OrderedDict, deque
 from typing import Literal
+
+from ..logs import Throttle
+
+often = Throttle(logging.getLogger(__name__))
 
 Where = Literal["source_gap", "queue", "late", "rejected"]
 """source_gap = never arrived (a jump in seq); queue = made way for a newer frame; late = arrived after a newer one
@@ -26,6 +31,8 @@ class Ledger:
         self._received: Counter[str] = Counter()
         self._answered: Counter[str] = Counter()
         self._partial: Counter[str] = Counter()
+        self._gaps: Counter[str] = Counter()
+        self._newest: dict[str, float] = {}
         self._born = time.monotonic()
         self._answer_times: dict[str, deque[float]] = {}
         self._dropped: dict[str, Counter[str]] = {}
@@ -36,20 +43,28 @@ class Ledger:
         with self._lock:
             self._received[self._account(source)] += 1
             last = self._last_seq.get((source, session))
-            if last is not None and seq <= last:
+            late = last is not None and seq <= last
+            missing = 0 if late or last is None else seq - last - 1
+            if late:
                 self._count(source, "late", 1)
-                return False
-            if last is not None and seq > last + 1:
-                self._count(source, "source_gap", seq - last - 1)
-            self._last_seq[source, session] = seq
-            self._last_seq.move_to_end((source, session))
-            if len(self._last_seq) > _MOST:
-                self._last_seq.popitem(last=False)
-            return True
+            else:
+                self._count(source, "source_gap", missing)
+                self._gaps[self._account(source)] += missing > 0
+                self._last_seq[source, session] = seq
+                self._last_seq.move_to_end((source, session))
+                if len(self._last_seq) > _MOST:
+                    self._last_seq.popitem(last=False)
+        if late:
+            often.say(logging.WARNING, "late", f"frame lost: it came after frame {last} of its session", source=source, session=session, seq=seq)
+        if missing:
+            often.say(logging.WARNING, "source_gap", "frames lost before they arrived", missing, source=source, session=session, seq=seq)
+        return not late
 
-    def answered(self, source: str) -> None:
+    def answered(self, source: str, t_recv: float) -> None:
+        """Note a frame that was answered; t_recv : when it came, in seconds since the epoch."""
         with self._lock:
             account = self._account(source)
+            self._newest[account] = t_recv
             self._answered[account] += 1
             self._answer_times.setdefault(account, deque(maxlen=_RECENT)).append(time.monotonic())
 
@@ -61,6 +76,8 @@ class Ledger:
     def lost(self, source: str, where: Where) -> None:
         with self._lock:
             self._count(source, where, 1)
+        if where == "queue":
+            often.say(logging.INFO, where, "frame lost: a newer one took its place", source=source)
 
     def dropped(self, source: str) -> dict[str, int]:
         """Frames lost so far from one source, by where."""
@@ -69,7 +86,8 @@ class Ledger:
             return {where: counts[where] for where in PLACES}
 
     def summary(self) -> dict[str, dict[str, object]]:
-        """source -> received, answered, partial (passed over), frames_per_s (answered, lately), dropped by where."""
+        """source -> received, answered, partial (passed over), sequence_gaps (jumps in seq), age_s (time since the frame answered last came),
+        frames_per_s (answered, lately), dropped by where."""
         with self._lock:
             names = sorted({*self._received, *self._dropped})
             return {
@@ -77,6 +95,8 @@ class Ledger:
                     "received": self._received[name],
                     "answered": self._answered[name],
                     "partial": self._partial[name],
+                    "sequence_gaps": self._gaps[name],
+                    "age_s": None if (t_recv := self._newest.get(name)) is None else time.time() - t_recv,
                     "frames_per_s": self._rate(name),
                     "dropped": {where: self._dropped.get(name, Counter())[where] for where in PLACES},
                 }

@@ -75,6 +75,7 @@ class Operations:
                 "failures": dict(inference.failures),
                 "staged": self._engine.staging.keys,
                 "streams": self._engine.ledger.summary(),
+                "tracks": None if (tracks := self._engine.pipeline.tracks) is None else asdict(tracks.summary),
                 "timing": self._engine.timing.summary(),
                 "unwatched": self._engine.afterwards.skipped,
                 "memory_bytes": _resident_bytes(),

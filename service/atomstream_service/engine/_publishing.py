@@ -6,16 +6,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from atomstream_models.analysis import finish
+from atomstream_models.analysis import finish, pixel_size_in_nm
 from atomstream_models.each import Each
 from atomstream_wire import Atoms, FrameReport, Maps, Result, encode_result
 
 from ..members import MemberState
+from ..tracks import Scene, TrackLinker
 from ..transport import ResultSocket
 from ._ledger import Ledger
 from ._timing import Timing
-from ._work import Finished, Work
+from ._work import Finished, Job, Work
 
 _DEPTH = 2
 """Frames between two threads: enough to overlap, too few to age."""
@@ -27,16 +29,27 @@ class Pipeline:
     """Finishing and publishing.
 
     published : called with every frame of the stream once its results have been sent; must not wait
+    tracks : links atoms over frames; None where ids are running numbers
     latest : the frame published last
     """
 
-    def __init__(self, socket: ResultSocket, ledger: Ledger, timing: Timing, publish_maps: bool, each: Each, published: Callable[[Finished], None]) -> None:
+    def __init__(
+        self,
+        socket: ResultSocket,
+        ledger: Ledger,
+        timing: Timing,
+        publish_maps: bool,
+        each: Each,
+        published: Callable[[Finished], None],
+        tracks: TrackLinker | None = None,
+    ) -> None:
         self._socket = socket
         self._ledger = ledger
         self._timing = timing
         self._publish_maps = publish_maps
         self._each = each
         self._published = published
+        self.tracks = tracks
         self.latest: Finished | None = None
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
         self._to_send: queue.Queue[_Send | None] = queue.Queue(4 * _DEPTH)
@@ -85,6 +98,9 @@ class Pipeline:
         start = time.perf_counter()
         card = work.active.ensemble.card
         answer = finish(work.inferred, card, self._each)
+        tracked = self.tracks is not None and work.job.done is None
+        if self.tracks is not None and tracked:
+            answer = replace(answer, atoms=self.tracks.link(_scene(work.job), answer.atoms))
         done = time.perf_counter()
         flags = answer.flags
         if answer.members_used and len(answer.members_used) < len(work.active.members_in(MemberState.ENABLED)):
@@ -92,12 +108,14 @@ class Pipeline:
         if card.origin == "simulated" and card.selection is None and not work.active.selected:
             # Mean and std mean nothing before the artifact-free members have been picked (Ghosh et al. 2021).
             flags = (*flags, "unselected")
-        latency_ms = {
-            "queue": 1000 * (work.clock_taken - work.job.clock_recv),
-            "preprocess": 1000 * (work.clock_prepared - work.clock_taken),
-            "infer": 1000 * (work.clock_inferred - work.clock_prepared),
-            "locate": 1000 * (done - start),
+        stages = {
+            "receive": (work.job.clock_recv, work.clock_taken),
+            "preprocess": (work.clock_taken, work.clock_prepared),
+            "infer": (work.clock_prepared, work.clock_inferred),
+            "locate": (start, done),
         }
+        took_ms = {stage: 1000 * (end - begin) for stage, (begin, end) in stages.items()}
+        latency_ms = {"queue": took_ms.pop("receive"), **took_ms}
 
         def send() -> None:
             frame = work.job.frame
@@ -118,12 +136,13 @@ class Pipeline:
                 pixel_unit=frame.pixel_unit,
                 t_end=frame.t_end,
                 flags=flags,
+                tracked=tracked,
                 latency_ms={**latency_ms, "total": 1000 * (time.perf_counter() - work.job.clock_recv)},
                 dropped=self._ledger.dropped(frame.source),
                 user=frame.user,
                 vendor=frame.vendor,
             )
-            self._send_answer(Finished(work.job, work.active, work.inferred, answer, report, work.beside))
+            self._send_answer(Finished(work.job, work.active, work.inferred, answer, report, work.beside, stages))
 
         return send
 
@@ -132,10 +151,17 @@ class Pipeline:
         if finished.job.done is not None:
             finished.job.done(finished)
             return
+        start = time.perf_counter()
         self._socket.send(encode_result(Atoms(report, answer.atoms)))
         if self._publish_maps:
             self._socket.send(encode_result(Maps(report, answer.mean, answer.std)))
-        self._ledger.answered(report.source)
+        self._ledger.answered(report.source, report.t_recv)
         self._timing.add(report.latency_ms)
-        self.latest = finished
-        self._published(finished)
+        self.latest = replace(finished, stages={**finished.stages, "publish": (start, time.perf_counter())})
+        self._published(self.latest)
+
+
+def _scene(job: Job) -> Scene:
+    frame = job.frame
+    shape = (job.image.shape[0], job.image.shape[1])
+    return Scene(frame.source, job.channel, frame.session, shape, pixel_size_in_nm(frame.pixel_size, frame.pixel_unit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,10 +11,13 @@ from typing import Any, TypeGuard
 from atomstream_wire import Failure, Frame, WireError, decode_frame
 
 from ..config import Config
+from ..logs import Throttle
 from ..transport import FrameSocket
 from ._ledger import Ledger
 from ._slot import Slot
 from ._work import Job
+
+often = Throttle(logging.getLogger(__name__))
 
 _POLL_MS = 100
 _NO_CHANNEL = "no_channel"
@@ -78,6 +82,7 @@ class Receiving:
         if noted and session is not None and seq is not None:
             self._ledger.arrived(source, session, seq)  # it came, so its number is no gap
         self._ledger.lost(source, "rejected")
+        often.say(logging.WARNING, "rejected", f"frame rejected: {error}", source=source, session=session, seq=seq, code=error.code)
         self._refuse(Failure(source, error.code, str(error), session, seq, time.time()))
 
 

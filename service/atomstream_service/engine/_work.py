@@ -47,6 +47,7 @@ class Finished:
 
     active : the ensemble state that answered it
     beside : what ran beside it, once it has; None where nothing did
+    stages : receive, preprocess, infer, locate and publish, in this order, each with its start and end on `time.perf_counter`
     """
 
     job: Job
@@ -55,6 +56,7 @@ class Finished:
     answer: Answer
     report: FrameReport
     beside: Future[Beside] | None
+    stages: Mapping[str, tuple[float, float]]
 
     def shadows(self) -> Inferred | None:
         """Maps of shadow members, where they have run on this frame by now."""
