@@ -124,7 +124,7 @@ def test_while_a_program_has_the_lease_others_are_refused_until_an_operator_brea
 
 def test_an_ensemble_that_fails_in_its_first_frames_is_taken_back_and_the_service_says_so(tmp_path: Path) -> None:
     good = make_plain_bundle(tmp_path / "good", name="good")
-    fragile = make_plain_bundle(tmp_path / "fragile", biases=(-1.0, 2.0), fragile=1, name="fragile")
+    fragile = make_plain_bundle(tmp_path / "fragile", biases=(-1.0, 20.0), fragile=1, name="fragile")
     pack(fragile.folder, tmp_path / "fragile-1.atomstream")
     with (
         launched(tmp_path / "state", bundle=str(good.folder), config="warm_shapes = [[64, 64]]\n") as service,
@@ -136,7 +136,7 @@ def test_an_ensemble_that_fails_in_its_first_frames_is_taken_back_and_the_servic
         time.sleep(0.2)
         http.post("/v1/ensembles", content=(tmp_path / "fragile-1.atomstream").read_bytes())
         activated = http.post("/v1/ensembles/fragile/1/activate", json={}).json()["generation"]
-        publisher.publish(dots((64, 64), [(20.0, 20.0)]) - 5)
+        publisher.publish(dots((64, 64), [(20.0, 20.0)]) - 15)
         answer = results.receive(20)
         status = _until(lambda: http.get("/v1/status").json()["ensemble"], lambda one: one["name"] == "good")
         lines = http.get("/v1/journal").json()["entries"]
