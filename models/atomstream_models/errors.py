@@ -5,6 +5,8 @@
     +-- training.atomai.CheckpointRefused  a checkpoint that can't be used, or holds more than tensors
     +-- ExtraMissing            a package of an optional extra is not installed
     +-- movies.UnreadableFile   a file that holds no frames that can be read
+    +-- recording.NoImages      an HDF5 file without frames, or with several arrays that may be meant
+    +-- recording.UnreadableRecording  a file that is no recording
 
 Bundles and single frames have errors of their own: `bundle.BundleError` and `analysis.FrameRefused`.
 """

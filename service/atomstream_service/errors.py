@@ -5,6 +5,8 @@
     +-- TracesUnavailable  OpenTelemetry is not installed             (traces)
     +-- EngineUnavailable  the engine does not answer                 (transport)
     +-- CommandRefused     the engine answered that it will not       (transport)
+    +-- RecordingFailed    a file that can't be written any more      (record)
+    +-- RecordingRefused   a recording that can't be had              (record)
     +-- RequestRefused     the control plane will not, with a status  (control)
     +-- RegistryError      the registry will not, or can't            (registry)
     |   +-- NotRegistered       no bundle of that name and version

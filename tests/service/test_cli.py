@@ -22,7 +22,7 @@ def _run(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, "-m", "atomstream_service", *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["replay"], ["select"], ["evaluate"], ["bundle"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["replay"], ["select"], ["evaluate"], ["export"], ["bundle"], ["doctor"]])
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([*command, "--help"])

@@ -14,10 +14,10 @@ from atomstream_models.recording import UnreadableRecording, is_recording
 from atomstream_service.record import (
     About,
     Answering,
+    Closing,
     Compression,
     Framed,
     Journaled,
-    Lost,
     Message,
     RecordingRefused,
     RecordingWriter,
@@ -57,7 +57,8 @@ def test_what_was_recorded_is_read_back(tmp_path: Path, compression: Compression
         assert [k for k, found in enumerate(recording) if found.mean is not None] == with_maps
         for k in with_maps:
             mean, std, expected_mean, expected_std = recording.frame(k).mean, recording.frame(k).std, items[k].mean, items[k].std
-            assert mean is not None and expected_mean is not None
+            assert mean is not None
+            assert expected_mean is not None
             np.testing.assert_allclose(mean, expected_mean, atol=5e-4)
             assert (std is None) == (expected_std is None)
         assert list(recording.generation) == [k // 10 for k in range(24)]
@@ -132,9 +133,9 @@ def test_recordings_are_never_overwritten(tmp_path: Path) -> None:
     write_selection(tmp_path / "scan.h5", [recorded(0)], About("scan"))
     before = (tmp_path / "scan.h5").read_bytes()
 
-    with pytest.raises(RecordingRefused, match="scan.h5 is there already"):
+    with pytest.raises(RecordingRefused, match=r"scan\.h5 is there already"):
         write_selection(tmp_path / "scan.h5", [recorded(1)], About("scan"))
-    with pytest.raises(RecordingRefused, match="scan.h5 is there already"):
+    with pytest.raises(RecordingRefused, match=r"scan\.h5 is there already"):
         RecordingWriter(tmp_path / "scan.h5", About("scan"))
 
     assert (tmp_path / "scan.h5").read_bytes() == before
@@ -240,7 +241,7 @@ def test_the_ring_gives_what_was_asked_for() -> None:
         Framed(recorded(5, maps=True)),
         Journaled({"generation": 4, "why": "foggy"}),
         Answering("graphene", "2", "abc", {"classes": ["C"]}),
-        Lost(7),
+        Closing(7),
     ],
 )
 def test_every_message_to_a_recorder_comes_through(message: Message) -> None:

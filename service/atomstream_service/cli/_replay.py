@@ -36,8 +36,8 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "replay",
         help="send the frames of a file",
-        description="Send the frames of a recording, or of a .npy, .npz, TIFF or HDF5 file, to a running service. A recording's frames are sent with the headers "
-        "that they came with, from the source replay/SOURCE.",
+        description="Send the frames of a recording, or of a .npy, .npz, TIFF or HDF5 file, to a running service. A recording's frames are sent with the "
+        "headers that they came with, from the source replay/SOURCE.",
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--to", default="tcp://127.0.0.1:5555", metavar="tcp://HOST:PORT", help="where the service receives frames")
@@ -90,8 +90,8 @@ def _send(given: argparse.Namespace, frames: _Frames, due_s: NDArray[np.float64]
             sent += publishers[one.source].publish(one.channels, wait_s=_ROOM_S, **one.about)
         print(f"sent {sent} of {len(frames)} frames, {sum(one.dropped for one in publishers.values())} dropped")
     finally:
-        for one in publishers.values():
-            one.close(linger_s=_LINGER_S if sent else 0)
+        for publisher in publishers.values():
+            publisher.close(linger_s=_LINGER_S if sent else 0)
     return 0 if sent == len(frames) else 1
 
 

@@ -17,13 +17,9 @@ def write_csv(file: Path, frames: Iterable[FrameAtoms], nm: bool) -> None:
             rows.writerows(map(_text, row) for row in zip(*frame.columns(nm).values(), strict=True))
 
 
-def _text(row: tuple[object, ...]) -> list[str]:
-    return [_one(value) for value in row]
-
-
-def _one(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     number = float(value)  # type: ignore[arg-type]
-    # Seven digits are what float32 holds.
-    return "" if math.isnan(number) else str(int(number)) if number.is_integer() else f"{number:.7g}"
+    # A float32 is written with as few digits as tell it from its neighbours.
+    return "" if math.isnan(number) else str(int(number)) if number.is_integer() else str(value)

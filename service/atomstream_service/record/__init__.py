@@ -7,7 +7,7 @@ from atomstream_models.recording import DriftScores, RecordedFrame, Recording, o
 
 from ._errors import RecordingFailed, RecordingRefused
 from ._feed import RecorderFeed
-from ._messages import Answering, Framed, Journaled, Lost, Message, decode_message, encode_message
+from ._messages import Answering, Closing, Framed, Journaled, Message, decode_message, encode_message
 from ._recorder import Recorder
 from ._recordings import RecordingHandle, RecordingInfo, RecordingRequest, Recordings, RecordingState
 from ._ring import Ring, RingSummary
@@ -19,12 +19,12 @@ __all__ = [
     "CANNOT_RECORD",
     "About",
     "Answering",
+    "Closing",
     "Compression",
     "DriftScores",
     "Framed",
     "Journaled",
     "Limits",
-    "Lost",
     "Message",
     "RecordedFrame",
     "Recorder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 from atomstream_models.recording import RecordedFrame
 
 from ..transport import PushSocket
-from ._messages import Answering, Framed, Journaled, Lost, Message, encode_message
+from ._messages import Answering, Closing, Framed, Journaled, Message, encode_message
 
 DEPTH = 16
 """Frames that may wait on each side of the line to the recorder."""
@@ -40,6 +41,11 @@ class RecorderFeed:
         self._waiting: deque[Message] = deque()
         self._socket: PushSocket | None = PushSocket(endpoint, depth)
 
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until the recorder is there, so that not even the first frame is dropped; False after the timeout."""
+        with self._lock:
+            return self._socket is not None and self._socket.wait_for_room(timeout_s)
+
     def add(self, item: RecordedFrame) -> bool:
         """Hand over a frame; False if it was dropped and counted."""
         if not self._maps:
@@ -62,15 +68,26 @@ class RecorderFeed:
         """Hand over an ensemble that answers from the next frame on, before that frame."""
         self._say(Answering(name, version, sha256, card))
 
-    def close(self, linger_s: float = 5.0) -> None:
-        """Close; what is on its way may arrive for `linger_s` seconds more, without anybody waiting."""
+    def close(self, linger_s: float = 30.0) -> None:
+        """Say goodbye and close, up to `linger_s` seconds later and without anybody waiting: the recorder is to fetch what was sent, and to end first."""
         with self._lock:
             if self._socket is None:
                 return
-            if self._say_waiting() and self._unsaid and self._send(Lost(self._unsaid)):
-                self._unsaid = 0
-            self._socket.close(linger_s)
-            self._socket = None
+            self._waiting.append(Closing(self._unsaid))
+            socket, self._socket = self._socket, None
+        threading.Thread(target=self._leave, args=(socket, linger_s), name="recorder-feed", daemon=True).start()
+
+    def _leave(self, socket: PushSocket, linger_s: float) -> None:
+        deadline = time.monotonic() + linger_s
+        with self._lock:
+            messages = list(self._waiting)
+        for message in messages:
+            parts = encode_message(message)
+            while not socket.send(parts):
+                if not socket.wait_for_room(deadline - time.monotonic()):
+                    # The recorder has ended, or hangs.
+                    break
+        socket.close(deadline - time.monotonic())
 
     def _say(self, message: Message) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 frame      Framed     [about, frame header, image, result header, atoms(, mean(, std))]
 journal    Journaled  an entry of the journal
 ensemble   Answering  an ensemble that answers from now on, with its card
-lost       Lost       frames that came after the last one sent and could not be sent
+closing    Closing    the sender ends here; another one may follow
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class Answering:
 
 
 @dataclass(frozen=True)
-class Lost:
-    count: int
+class Closing:
+    """lost : frames that came after the last one sent and could not be sent"""
+
+    lost: int
 
 
-Message = Framed | Journaled | Answering | Lost
+Message = Framed | Journaled | Answering | Closing
 
 
 def encode_message(message: Message) -> list[Any]:
@@ -61,8 +63,8 @@ def encode_message(message: Message) -> list[Any]:
             return [b"journal", _json(entry)]
         case Answering(name, version, sha256, card):
             return [b"ensemble", _json({"name": name, "version": version, "sha256": sha256, "card": card})]
-        case Lost(count):
-            return [b"lost", _json({"count": count})]
+        case Closing(lost):
+            return [b"closing", _json({"lost": lost})]
 
 
 def decode_message(parts: Sequence[Any]) -> Message:
@@ -84,13 +86,13 @@ def decode_message(parts: Sequence[Any]) -> Message:
             return Journaled(body)
         if kind == b"ensemble":
             return Answering(body["name"], body["version"], body["sha256"], body["card"])
-        if kind == b"lost":
-            return Lost(int(body["count"]))
+        if kind == b"closing":
+            return Closing(int(body["lost"]))
     except WireError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("bad_value", f"a {kind!r} message to a recorder can't be read: {error}") from error
-    raise WireError("bad_value", f"{kind!r} is not frame, journal, ensemble or lost")
+    raise WireError("bad_value", f"{kind!r} is not frame, journal, ensemble or closing")
 
 
 def _framed(about: Mapping[str, Any], parts: Sequence[Any]) -> RecordedFrame:

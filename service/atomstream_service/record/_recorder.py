@@ -11,13 +11,13 @@ from atomstream_wire import WireError
 
 from ..transport import PullSocket
 from ._errors import RecordingFailed
-from ._messages import Answering, Framed, Journaled, Lost, decode_message
+from ._messages import Answering, Closing, Framed, Journaled, decode_message
 from ._spec import RecorderReport, RecorderSpec, RecorderState
 from ._writer import About, RecordingWriter
 
 _TURN_MS = 50
-_SILENCE_MS = 300
-"""After the end, no message for this long means that none is on its way."""
+_SILENCE_MS = 2000
+"""After the end, no message for this long means that none is on its way: a sender that ended properly has said goodbye, one that was killed can't."""
 _LONGEST_END_S = 10.0
 
 
@@ -40,6 +40,7 @@ class Recorder:
         self._ended = ended
         self._say = say
         self._refused = 0
+        self._open = False
         self._socket = PullSocket(spec.endpoint, spec.depth)
         about = About(spec.title, spec.reason, spec.actor)
         least = spec.limits.least_free_bytes
@@ -65,7 +66,7 @@ class Recorder:
         while (because := self._limit(began)) is None:
             if last_turn is None and self._ended.is_set():
                 last_turn = time.monotonic() + _LONGEST_END_S
-            parts = self._socket.receive(_TURN_MS if last_turn is None else _SILENCE_MS)
+            parts = self._socket.receive(_SILENCE_MS if last_turn is not None and self._open else _TURN_MS)
             if parts is not None:
                 self._take(parts)
             if last_turn is not None and (parts is None or time.monotonic() > last_turn):
@@ -89,8 +90,9 @@ class Recorder:
                 self._writer.journal(entry)
             case Answering(name, version, sha256, card):
                 self._writer.ensemble(name, version, sha256, card)
-            case Lost(count):
-                self._writer.lost(count)
+            case Closing(lost):
+                self._writer.lost(lost)
+        self._open = not isinstance(message, Closing)
 
     def _limit(self, began: float) -> str | None:
         limits = self._spec.limits

@@ -126,8 +126,7 @@ class RecordingHandle:
 
     def stop(self, timeout_s: float = _END_S) -> None:
         """End the recording and wait until its file is whole; a recorder that takes longer is killed."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._close_input()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -135,12 +134,17 @@ class RecordingHandle:
             self._process.wait()
         self._reader.join(timeout_s)
 
+    def _close_input(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     def _read(self, lines: IO[str]) -> None:
         with lines:
             for line in lines:
                 self.report = RecorderReport.model_validate_json(line)
                 self._heard.set()
         self._process.wait()
+        self._close_input()
         self._heard.set()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import pixel_size_in_nm
-from atomstream_models.recording import DriftScores, RecordedFrame
+from atomstream_models.recording import RecordedFrame
 
 from ._tables import append, make
 
@@ -77,8 +77,10 @@ def drift_key(item: RecordedFrame) -> tuple[Any, ...] | None:
     return None if item.drift is None else (item.drift.members, item.drift.names)
 
 
-def create_drift(group: h5py.Group, number: int, drift: DriftScores) -> None:
+def create_drift(group: h5py.Group, number: int, item: RecordedFrame) -> None:
     """NXdata of drift scores, members by scores, NaN where unknown."""
+    drift = item.drift
+    assert drift is not None
     _plot(group, ["frame_time", "members", "names"], "drift scores")
     group.attrs["drift"] = number
     make(group, "data", drift.values.shape, "<f4", (256, *drift.values.shape))
@@ -87,8 +89,9 @@ def create_drift(group: h5py.Group, number: int, drift: DriftScores) -> None:
     _times(group)
 
 
-def add_drift(group: h5py.Group, drift: DriftScores, time_s: float) -> None:
-    append(group["data"], drift.values[None])
+def add_drift(group: h5py.Group, item: RecordedFrame, time_s: float) -> None:
+    assert item.drift is not None
+    append(group["data"], item.drift.values[None])
     append(group["frame_time"], np.array([time_s]))
 
 

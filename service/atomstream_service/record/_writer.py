@@ -100,16 +100,15 @@ class RecordingWriter:
             if self._began is None:
                 self._began = item.report.t_recv
             time_s = item.report.t_recv - self._began
-            drift = item.drift
             images = self._kind(at.IMAGES, image_key(item), lambda group, number: create_images(group, number, item, self._compression))
             maps = self._kind(at.MAPS, maps_key(item), lambda group, number: create_maps(group, number, item, self._compression))
-            scores = self._kind(at.DRIFT, drift_key(item), lambda group, number: drift is None or create_drift(group, number, drift))
+            scores = self._kind(at.DRIFT, drift_key(item), lambda group, number: create_drift(group, number, item))
             row = self._next_row(at.IMAGES, images)
             add_image(self._file[at.IMAGES.format(images)], item, time_s)
             if maps != _NONE:
                 add_maps(self._file[at.MAPS.format(maps)], item, time_s)
-            if drift is not None:
-                add_drift(self._file[at.DRIFT.format(scores)], drift, time_s)
+            if scores != _NONE:
+                add_drift(self._file[at.DRIFT.format(scores)], item, time_s)
             self._table.rows.append(
                 {
                     **_numbers(item),
@@ -219,7 +218,7 @@ class RecordingWriter:
         h5.swmr_mode = True
         return h5
 
-    def _kind(self, pattern: str, key: Hashable | None, create: Callable[[h5py.Group, int], object]) -> int:
+    def _kind(self, pattern: str, key: Hashable | None, create: Callable[[h5py.Group, int], None]) -> int:
         """The number of the group that holds what has this key, made where it is new."""
         if key is None:
             return _NONE

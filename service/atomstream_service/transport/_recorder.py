@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from ._socket import bind, connect, new_socket
 
@@ -21,12 +23,16 @@ class PushSocket:
         self._socket.setsockopt(zmq.SNDHWM, depth)
         # Without a reader nothing is queued: a message that nobody will fetch would count as sent.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED)
+        self._connected = False
         connect(self._socket, endpoint)
 
-    def send(self, parts: Sequence[Any], wait_ms: int = 0) -> bool:
-        """Send a message; False where there is no room after `wait_ms`. Large parts go out from their own memory, so they must not change afterwards."""
-        if wait_ms:
-            self._socket.poll(wait_ms, zmq.POLLOUT)
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Wait until a message can be sent; False after the timeout, and where that is not above 0."""
+        return timeout_s > 0 and bool(self._socket.poll(int(1000 * timeout_s), zmq.POLLOUT))
+
+    def send(self, parts: Sequence[Any]) -> bool:
+        """Send a message; False where there is no room. Large parts go out from their own memory, so they must not change afterwards."""
         try:
             self._socket.send_multipart(parts, zmq.DONTWAIT, copy=False)
         except zmq.Again:
@@ -34,8 +40,22 @@ class PushSocket:
         return True
 
     def close(self, linger_s: float = 0.0) -> None:
-        """Close; what was sent may leave for `linger_s` seconds more, in the background."""
-        self._socket.close(linger=int(1000 * linger_s))
+        """Close once the reader has left, or after `linger_s` seconds.
+
+        A reader that is full and finds its sender gone loses what the system still holds for it: libzmq then reads no more from that
+        connection (`stream_engine_base.cpp`, `in_event_internal`: an error while input is stopped). So the reader is to go first.
+        """
+        deadline = time.monotonic() + linger_s
+        while self._has_reader() and (left_s := deadline - time.monotonic()) > 0:
+            self._monitor.poll(int(1000 * left_s) + 1)
+        self._socket.disable_monitor()
+        self._monitor.close()
+        self._socket.close()
+
+    def _has_reader(self) -> bool:
+        while self._monitor.poll(0):
+            self._connected = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_CONNECTED
+        return self._connected
 
 
 class PullSocket:
