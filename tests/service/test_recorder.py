@@ -130,6 +130,23 @@ def test_a_recording_that_is_stopped_holds_every_frame_that_was_sent(recordings:
     assert recordings.list() == []
 
 
+def test_what_several_senders_sent_is_written_whoever_leaves_first(recordings: Recordings) -> None:
+    handle = recordings.start("scan", RecordingRequest())
+    frames, journal = _feed(handle), _feed(handle)
+    for k in range(30):
+        _sent(frames, recorded(k, (128, 128)))
+        journal.journal({"generation": k})
+    journal.close()
+    for k in range(30, 40):
+        _sent(frames, recorded(k, (128, 128)))
+    frames.close()
+    recordings.stop("scan")
+
+    with open_recording(handle.path) as recording:
+        assert list(recording.seq) == list(range(40))
+        assert [one["generation"] for one in recording.journal] == list(range(30))
+
+
 def test_frames_that_the_recorder_did_not_get_are_counted_where_they_are_missing(recordings: Recordings) -> None:
     handle = recordings.start("scan", RecordingRequest())
     feed = _feed(handle, depth=1)
@@ -189,7 +206,7 @@ def test_a_recording_ends_by_itself_at_its_limit(recordings: Recordings, limits:
 
 _WITH_LITTLE_ROOM = """
 import resource, runpy, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 sys.argv = ["recorder", sys.argv[1]]
 runpy.run_module("atomstream_service.record", run_name="__main__")
 """

@@ -19,6 +19,7 @@ from atomstream_service.record import (
     Framed,
     Journaled,
     Message,
+    Opening,
     RecordingRefused,
     RecordingWriter,
     Ring,
@@ -241,6 +242,7 @@ def test_the_ring_gives_what_was_asked_for() -> None:
         Framed(recorded(5, maps=True)),
         Journaled({"generation": 4, "why": "foggy"}),
         Answering("graphene", "2", "abc", {"classes": ["C"]}),
+        Opening(),
         Closing(7),
     ],
 )

@@ -7,7 +7,7 @@ from atomstream_models.recording import DriftScores, RecordedFrame, Recording, o
 
 from ._errors import RecordingFailed, RecordingRefused
 from ._feed import RecorderFeed
-from ._messages import Answering, Closing, Framed, Journaled, Message, decode_message, encode_message
+from ._messages import Answering, Closing, Framed, Journaled, Message, Opening, decode_message, encode_message
 from ._recorder import Recorder
 from ._recordings import RecordingHandle, RecordingInfo, RecordingRequest, Recordings, RecordingState
 from ._ring import Ring, RingSummary
@@ -26,6 +26,7 @@ __all__ = [
     "Journaled",
     "Limits",
     "Message",
+    "Opening",
     "RecordedFrame",
     "Recorder",
     "RecorderFeed",

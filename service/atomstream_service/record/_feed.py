@@ -12,7 +12,7 @@ from typing import Any
 from atomstream_models.recording import RecordedFrame
 
 from ..transport import PushSocket
-from ._messages import Answering, Closing, Framed, Journaled, Message, encode_message
+from ._messages import Answering, Closing, Framed, Journaled, Message, Opening, encode_message
 
 DEPTH = 16
 """Frames that may wait on each side of the line to the recorder."""
@@ -38,13 +38,18 @@ class RecorderFeed:
         self._maps = maps
         self._unsaid = 0
         self._lock = threading.Lock()
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[Message] = deque([Opening()])
         self._socket: PushSocket | None = PushSocket(endpoint, depth)
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until the recorder is there, so that not even the first frame is dropped; False after the timeout."""
+        deadline = time.monotonic() + timeout_s
         with self._lock:
-            return self._socket is not None and self._socket.wait_for_room(timeout_s)
+            while self._socket is not None and self._socket.wait_for_room(deadline - time.monotonic()):
+                if not self._waiting:
+                    return True
+                self._say_waiting()
+            return False
 
     def add(self, item: RecordedFrame) -> bool:
         """Hand over a frame; False if it was dropped and counted."""

@@ -3,7 +3,8 @@
 frame      Framed     [about, frame header, image, result header, atoms(, mean(, std))]
 journal    Journaled  an entry of the journal
 ensemble   Answering  an ensemble that answers from now on, with its card
-closing    Closing    the sender ends here; another one may follow
+opening    Opening    the first message of each sender, of which there may be several
+closing    Closing    its last one
 """
 
 from __future__ import annotations
@@ -43,13 +44,18 @@ class Answering:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """A sender is there, from which more is to come until it closes."""
+
+
+@dataclass(frozen=True)
 class Closing:
     """lost : frames that came after the last one sent and could not be sent"""
 
     lost: int
 
 
-Message = Framed | Journaled | Answering | Closing
+Message = Framed | Journaled | Answering | Opening | Closing
 
 
 def encode_message(message: Message) -> list[Any]:
@@ -63,6 +69,8 @@ def encode_message(message: Message) -> list[Any]:
             return [b"journal", _json(entry)]
         case Answering(name, version, sha256, card):
             return [b"ensemble", _json({"name": name, "version": version, "sha256": sha256, "card": card})]
+        case Opening():
+            return [b"opening", b"{}"]
         case Closing(lost):
             return [b"closing", _json({"lost": lost})]
 
@@ -86,13 +94,15 @@ def decode_message(parts: Sequence[Any]) -> Message:
             return Journaled(body)
         if kind == b"ensemble":
             return Answering(body["name"], body["version"], body["sha256"], body["card"])
+        if kind == b"opening":
+            return Opening()
         if kind == b"closing":
             return Closing(int(body["lost"]))
     except WireError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise WireError("bad_value", f"a {kind!r} message to a recorder can't be read: {error}") from error
-    raise WireError("bad_value", f"{kind!r} is not frame, journal, ensemble or closing")
+    raise WireError("bad_value", f"{kind!r} is not frame, journal, ensemble, opening or closing")
 
 
 def _framed(about: Mapping[str, Any], parts: Sequence[Any]) -> RecordedFrame:

@@ -11,7 +11,7 @@ from atomstream_wire import WireError
 
 from ..transport import PullSocket
 from ._errors import RecordingFailed
-from ._messages import Answering, Closing, Framed, Journaled, decode_message
+from ._messages import Answering, Closing, Framed, Journaled, Opening, decode_message
 from ._spec import RecorderReport, RecorderSpec, RecorderState
 from ._writer import About, RecordingWriter
 
@@ -40,7 +40,7 @@ class Recorder:
         self._ended = ended
         self._say = say
         self._refused = 0
-        self._open = False
+        self._senders = 0
         self._socket = PullSocket(spec.endpoint, spec.depth)
         about = About(spec.title, spec.reason, spec.actor)
         least = spec.limits.least_free_bytes
@@ -66,7 +66,7 @@ class Recorder:
         while (because := self._limit(began)) is None:
             if last_turn is None and self._ended.is_set():
                 last_turn = time.monotonic() + _LONGEST_END_S
-            parts = self._socket.receive(_SILENCE_MS if last_turn is not None and self._open else _TURN_MS)
+            parts = self._socket.receive(_SILENCE_MS if last_turn is not None and self._senders else _TURN_MS)
             if parts is not None:
                 self._take(parts)
             if last_turn is not None and (parts is None or time.monotonic() > last_turn):
@@ -82,6 +82,7 @@ class Recorder:
             message = decode_message(parts)
         except WireError:
             self._refused += 1
+            self._writer.lost(1)
             return
         match message:
             case Framed(item):
@@ -90,9 +91,11 @@ class Recorder:
                 self._writer.journal(entry)
             case Answering(name, version, sha256, card):
                 self._writer.ensemble(name, version, sha256, card)
+            case Opening():
+                self._senders += 1
             case Closing(lost):
                 self._writer.lost(lost)
-        self._open = not isinstance(message, Closing)
+                self._senders -= 1
 
     def _limit(self, began: float) -> str | None:
         limits = self._spec.limits
