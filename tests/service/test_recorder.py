@@ -159,7 +159,9 @@ def test_frames_for_which_there_is_no_recorder_are_dropped_and_counted(tmp_path:
     assert not feed.add(recorded(5))
 
 
-@pytest.mark.parametrize(("limits", "because"), [(Limits(max_frames=7), "max_frames"), (Limits(max_bytes=300_000), "max_bytes"), (Limits(max_seconds=0.5), "max_seconds")])
+@pytest.mark.parametrize(
+    ("limits", "because"), [(Limits(max_frames=7), "max_frames"), (Limits(max_bytes=300_000), "max_bytes"), (Limits(max_seconds=0.5), "max_seconds")]
+)
 def test_a_recording_ends_by_itself_at_its_limit(recordings: Recordings, limits: Limits, because: str) -> None:
     handle = recordings.start("scan", RecordingRequest(limits=limits))
     feed = RecorderFeed(handle.endpoint)

@@ -75,9 +75,7 @@ class RecordingWriter:
         from every method, where the system can't write; nothing but `abandon` may be called after it.
     """
 
-    def __init__(
-        self, path: Path, about: About, *, compression: Compression = "lzf", commit_s: float = 0.5, least_free_bytes: int = 64 * _MIB
-    ) -> None:
+    def __init__(self, path: Path, about: About, *, compression: Compression = "lzf", commit_s: float = 0.5, least_free_bytes: int = 64 * _MIB) -> None:
         self.path = path
         self.frames = 0
         self.dropped = 0
