@@ -196,9 +196,9 @@ def _after(case: Case, work: Path, seed: int, members: Sequence[str]) -> Iterato
     """The frames of a case from the onset on."""
     then = movie(work, seed, case.then)
     poison = case.poison(work, seed) if case.poison else None
-    first = ONSET if case.calm == case.then else 0
-    count = len(then) - first
-    for t in range(min(count, LASTING) if poison else count):
+    same = case.calm == case.then
+    first = ONSET if same else 0
+    for t in range(min(len(then) - first, LASTING) if same and poison else len(then) - first):
         frame = _frame(then, first + t, members)
         yield frame if poison is None else frame._replace(maps={**frame.maps, **poison(t, dict(frame.maps))})
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from river.drift import PageHinkley as RiverPageHinkley
 
 from atomstream_service.drift import DriftSettings, PageHinkley, learn
@@ -13,7 +14,7 @@ from atomstream_service.drift._signal import Signal
 SETTINGS = DriftSettings()
 
 
-def autocorrelated(frames: int, memory: float, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def autocorrelated(frames: int, memory: float, seed: int) -> NDArray[np.float64]:
     """An AR(1) process of spread 1."""
     rng = np.random.default_rng(seed)
     out = np.empty(frames)
@@ -23,7 +24,7 @@ def autocorrelated(frames: int, memory: float, seed: int) -> np.ndarray[tuple[in
     return out
 
 
-def alarms(values: np.ndarray[tuple[int], np.dtype[np.float64]], settings: DriftSettings = SETTINGS, least: float = 0.5) -> list[int]:
+def alarms(values: NDArray[np.float64], settings: DriftSettings = SETTINGS, least: float = 0.5) -> list[int]:
     """Frames in which a signal that learned from the first values is beyond its bounds."""
     signal = Signal()
     out = []
@@ -46,7 +47,7 @@ def test_page_hinkley_climbs_and_fires_as_rivers_does(seed: int) -> None:
     theirs = RiverPageHinkley(min_instances=30, delta=0.25, threshold=25, mode="up")
     ours = PageHinkley()
     for value in values.tolist():
-        theirs.update(value)
+        theirs.update(value)  # type: ignore[no-untyped-call]
         ours = ours.after(value, 0.25)
         assert (ours.rise() > 25) == theirs.drift_detected
         if theirs.drift_detected:
@@ -57,7 +58,7 @@ def test_page_hinkley_climbs_and_fires_as_rivers_does(seed: int) -> None:
 @pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
 def test_the_reference_finds_how_one_frame_foretells_the_next(memory: float) -> None:
     values = 3 + 2 * autocorrelated(4000, memory, 1)
-    reference = learn(values, 0.2, 1e-3)
+    reference = learn(values.tolist(), 0.2, 1e-3)
     assert reference.centre == pytest.approx(3, abs=0.4)
     assert reference.spread == pytest.approx(2, rel=0.15)
     assert reference.memory == pytest.approx(memory, abs=0.05)
@@ -69,7 +70,7 @@ def test_the_reference_finds_how_one_frame_foretells_the_next(memory: float) -> 
 
 def test_the_ceiling_is_passed_by_few_frames_in_a_thousand() -> None:
     for memory in (0.0, 0.6):
-        reference = learn(autocorrelated(5000, memory, 2)[:300], 0.2, 1e-3)
+        reference = learn(autocorrelated(5000, memory, 2)[:300].tolist(), 0.2, 1e-3)
         level, passed = 0.0, 0
         values = autocorrelated(40000, memory, 3)
         for value in values.tolist():

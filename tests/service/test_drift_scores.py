@@ -115,10 +115,10 @@ def test_the_median_of_all_but_one_is_numpys(members: int) -> None:
 def test_the_divergence_is_that_of_two_yes_or_no_answers_in_bits() -> None:
     from scipy.spatial.distance import jensenshannon  # noqa: PLC0415
 
-    p, q = np.float32([[0.9, 0.2, 0.5]]), np.float32([[0.1, 0.2, 0.99]])
+    p, q = np.array([[0.9, 0.2, 0.5]], np.float32), np.array([[0.1, 0.2, 0.99]], np.float32)
     expected = np.mean([jensenshannon([a, 1 - a], [b, 1 - b], base=2) ** 2 for a, b in zip(p[0], q[0], strict=True)])
     assert divergence(p, q, np.ones(3, bool)) == pytest.approx(expected, rel=1e-4)
-    assert divergence(np.float32([[1]]), np.float32([[0]]), np.ones(1, bool)) == pytest.approx(1, abs=1e-4)
+    assert divergence(np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32), np.ones(1, bool)) == pytest.approx(1, abs=1e-4)
     assert divergence(p, q, np.zeros(3, bool)) == 0
 
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Maps = NDArray[np.float32]
 
+_BLOCK = 1 << 14
+"""Pixels handled at a time, so that a block of every member stays in the processor's cache."""
+
 
 class Middle:
     """The middle of some equally shaped maps, pixel by pixel.
@@ -18,11 +21,10 @@ class Middle:
     """
 
     def __init__(self, maps: Sequence[Maps]) -> None:
-        ordered = _sorted(maps)
         half = len(maps) // 2
         self._even = len(maps) % 2 == 0
-        self._below, self._at = ordered[half - 1], ordered[half]
-        self._above = self._at if self._even else ordered[half + 1]
+        self._below, self._at, *above = _ranked(maps, half - 1, half + 1 if self._even else half + 2)
+        self._above = self._at if self._even else above[0]
 
     def of_all(self) -> Maps:
         """The median of all maps."""
@@ -43,15 +45,26 @@ def _mean(a: Maps, b: Maps) -> Maps:
     return out
 
 
-def _sorted(maps: Sequence[Maps]) -> list[Maps]:
-    """The order statistics, smallest first.
+def _ranked(maps: Sequence[Maps], first: int, last: int) -> list[Maps]:
+    """The order statistics from `first` up to, but not with, `last`, 0 being the smallest.
 
-    A sorting network compares whole maps at a time, which measured sixteen times as fast as a sort along the members for eight of them.
+    A sorting network compares whole blocks of pixels at a time, which measured many times as fast as a sort along the members.
     """
-    ordered = list(maps)
-    for i, j in _network(len(ordered)):
-        ordered[i], ordered[j] = np.minimum(ordered[i], ordered[j]), np.maximum(ordered[i], ordered[j])
-    return ordered
+    flat = [np.ascontiguousarray(one).reshape(-1) for one in maps]
+    out = [np.empty_like(flat[0]) for _ in range(first, last)]
+    spare = np.empty(min(_BLOCK, flat[0].size), np.float32)
+    for start in range(0, flat[0].size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        block = [one[part].copy() for one in flat]
+        low = spare[: block[0].size]
+        for i, j in _network(len(block)):
+            np.minimum(block[i], block[j], out=low)
+            np.maximum(block[i], block[j], out=block[j])
+            block[i], low = low, block[i]
+        spare = low if low.size == spare.size else np.empty_like(spare)
+        for one, values in zip(out, block[first:last], strict=True):
+            one[part] = values
+    return [one.reshape(maps[0].shape) for one in out]
 
 
 @cache
