@@ -48,8 +48,6 @@ class StoreUnusable(AtomstreamError):
 class Store:
     """Journal and state, held by one service at a time; each write is on disk when it returns. Safe from any thread.
 
-    recorded : called with each line of the journal once it is on disk
-
     Raises
     ------
     StoreUnusable
