@@ -54,7 +54,17 @@ def refinement_routes(service: Service) -> APIRouter:
     def refinements() -> dict[str, Any]:
         return {"refinements": [refinement.as_json(job) for job in refinement.jobs.jobs()]}
 
-    @router.post("/v1/refinements", status_code=202, summary="Learn from what was just seen, in the background", dependencies=in_control)
+    @router.post(
+        "/v1/refinements",
+        status_code=202,
+        summary="Learn from what was just seen, in the background",
+        responses={
+            404: {"description": "there is no such recording or member"},
+            501: {"description": "training is not installed"},
+            507: {"description": "the frames could not be kept"},
+        },
+        dependencies=in_control,
+    )
     def start(wanted: NewRefinement, actor: Actor) -> dict[str, Any]:
         ring = wanted.ring.model_dump()
         job = refinement.start(
