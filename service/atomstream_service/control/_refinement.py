@@ -86,13 +86,17 @@ class Refinement:
 
         Raises
         ------
+        RequestRefused
+            404 for a member that the live ensemble does not have, 409 for a recording that is not over.
         RefinementRefused, RecordingRefused
-            where the frames or members can't be had.
+            where the frames can't be had.
         ExtraMissing
             where training is not installed.
         """
         live = self._wish().live
         chosen = members or tuple(member for member, state in live.states.items() if state == "enabled")
+        if unknown := [member for member in chosen if member not in live.states]:
+            raise RequestRefused(404, "unknown_member", f"there is no member {', '.join(unknown)}; there are {', '.join(live.states)}")
         path = self._frames(source, actor, reason)
         request = RefinementRequest(
             frames=FramesFile(path=path, frames=source.frames),

@@ -9,14 +9,11 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..refinements import RefinementParameters
+from ..refinements import FrameRegion, RefinementParameters
 from ._refinement import Source, Then
 from ._requests import Actor, InControl
 from ._routes_recordings import RingSelection
 from ._service import Service
-
-Region = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
-"""First row, one past the last, first column, one past the last, in pixels."""
 
 
 class NewRefinement(BaseModel):
@@ -27,8 +24,10 @@ class NewRefinement(BaseModel):
     recording: str | None = Field(None, max_length=100, description="frames of a recording; null = of the ring")
     ring: RingSelection = Field(default_factory=RingSelection, description="which frames of the ring, where no recording is named; all by default")
     frames: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1, max_length=10_000, description="numbers of these frames, from 0")
-    regions: tuple[Region, ...] = Field((), max_length=100, description="parts of the frames to learn from; all by default")
-    leave_out: tuple[Region, ...] = Field((), max_length=100, description="parts of the frames not to learn from")
+    regions: tuple[FrameRegion, ...] = Field(
+        (), max_length=100, description="[first row, one past the last, first column, one past the last] of parts to learn from; all by default"
+    )
+    leave_out: tuple[FrameRegion, ...] = Field((), max_length=100, description="parts of the frames not to learn from")
     members: tuple[str, ...] | None = Field(None, min_length=1, max_length=256, description="members whose mean makes the labels; the enabled ones by default")
     parameters: RefinementParameters = Field(default_factory=RefinementParameters)
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="of the new ensemble; that of the live one by default")
@@ -55,7 +54,17 @@ def refinement_routes(service: Service) -> APIRouter:
     def refinements() -> dict[str, Any]:
         return {"refinements": [refinement.as_json(job) for job in refinement.jobs.jobs()]}
 
-    @router.post("/v1/refinements", status_code=202, summary="Learn from what was just seen, in the background", dependencies=in_control)
+    @router.post(
+        "/v1/refinements",
+        status_code=202,
+        summary="Learn from what was just seen, in the background",
+        responses={
+            404: {"description": "there is no such recording or member"},
+            501: {"description": "training is not installed"},
+            507: {"description": "the frames could not be kept"},
+        },
+        dependencies=in_control,
+    )
     def start(wanted: NewRefinement, actor: Actor) -> dict[str, Any]:
         ring = wanted.ring.model_dump()
         job = refinement.start(

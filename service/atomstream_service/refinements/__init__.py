@@ -5,11 +5,12 @@ from ._events import FollowedEvent, RefinementStage
 from ._job import RefinementJob, RefinementState
 from ._process import Priority
 from ._refinements import Refinements
-from ._request import SETTINGS, FramesFile, RefinementParameters, RefinementRequest
+from ._request import SETTINGS, FrameRegion, FramesFile, RefinementParameters, RefinementRequest
 
 __all__ = [
     "SETTINGS",
     "FollowedEvent",
+    "FrameRegion",
     "FramesFile",
     "Priority",
     "RefinementBusy",

@@ -24,7 +24,8 @@ def _right_way_round(region: Region) -> Region:
     return region
 
 
-_Region = Annotated[Region, AfterValidator(_right_way_round)]
+FrameRegion = Annotated[Region, AfterValidator(_right_way_round)]
+"""A region that is one: its first row and column lie before its last."""
 
 SETTINGS: Mapping[str, TypeAdapter[Any]] = {
     "data.crops": TypeAdapter(Annotated[int, Field(ge=16, le=4000)]),
@@ -111,12 +112,12 @@ class RefinementRequest(_Confined):
     """A refinement: frames, what of them, by whom labelled, how, and what its result is called."""
 
     frames: FramesFile = Field(description="What to learn from.")
-    regions: tuple[_Region, ...] = Field(
+    regions: tuple[FrameRegion, ...] = Field(
         default=(),
         max_length=100,
         description="Parts of the frames to learn from: first row, one past the last, first column, one past the last; all by default.",
     )
-    leave_out: tuple[_Region, ...] = Field(default=(), max_length=100, description="Parts of the frames not to learn from, in the same way.")
+    leave_out: tuple[FrameRegion, ...] = Field(default=(), max_length=100, description="Parts of the frames not to learn from, in the same way.")
     members: tuple[_Name, ...] | None = Field(
         default=None, min_length=1, max_length=256, description="Members of the parent whose mean makes the labels; null for all."
     )
