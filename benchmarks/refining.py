@@ -210,9 +210,9 @@ def _group(folder: Path) -> list[int]:
 
 def _steps(folder: Path) -> int:
     """Gradient steps of all members since the first that was told of."""
-    told = [json.loads(line) for line in (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()]
-    steps = [one for one in told if one["step"] is not None]
-    return sum({one["member"]: one["step"] for one in steps}.values()) - int(steps[0]["step"])
+    told: list[dict[str, Any]] = [json.loads(line) for line in (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps: list[tuple[int, int]] = [(one["member"], one["step"]) for one in told if one["step"] is not None]
+    return sum(dict(steps).values()) - steps[0][1]
 
 
 def whole(folder: Path, file: Path, frames: list[MicroscopeFrame]) -> Figures:
