@@ -51,8 +51,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("stream", "whole"))
     parser.add_argument("--variant", choices=VARIANTS, action="append", help="how a refinement is held back (all)")
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--frames", type=int, default=5, help="frames of one measurement")
     parser.add_argument("--seed", type=int, default=20, help="of the movie")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
@@ -63,7 +63,7 @@ def main() -> None:
         file = folder / "movie.npz"
         np.savez(file, images=np.stack([frame.image for frame in frames]), pixel_size_nm=frames[0].pixel_nm)
         if given.only != "whole":
-            figures["stream"] = stream(folder, file, given.variant or list(VARIANTS), given.rounds, given.seconds)
+            figures["stream"] = stream(folder, file, given.variant or list(VARIANTS), given.rounds, given.frames)
         if given.only != "stream":
             figures["whole"] = whole(folder, file, frames)
             print(json.dumps({"whole": figures["whole"]}, indent=2), flush=True)
@@ -82,20 +82,20 @@ def movie(seed: int) -> list[MicroscopeFrame]:
     return frames
 
 
-def stream(folder: Path, file: Path, variants: Sequence[str], rounds: int, seconds: float) -> Figures:
+def stream(folder: Path, file: Path, variants: Sequence[str], rounds: int, frames: int) -> Figures:
     """Throughput and latency with a refinement against without, for each variant."""
     images = [frame.image for frame in movie(7)[:4]]
     config = 'warm_shapes = [[256, 256]]\n[[frames]]\npolicy = "queue"\ndepth = 8\n'
     found: Figures = {}
     with launched(folder / "state", config=config) as service, Microscope(service.frames, service.results, images) as microscope:
-        microscope.measure(seconds)
+        microscope.latencies_ms(frames)
         for variant in variants:
-            found[variant] = _variant(folder / variant.replace(", ", "-").replace(" ", "-"), file, VARIANTS[variant], microscope, rounds, seconds)
+            found[variant] = _variant(folder / variant.replace(", ", "-").replace(" ", "-"), file, VARIANTS[variant], microscope, rounds, frames)
             print(json.dumps({variant: found[variant]}), flush=True)
     return found
 
 
-def _variant(folder: Path, file: Path, how: tuple[Priority, int], microscope: Microscope, rounds: int, seconds: float) -> Figures:
+def _variant(folder: Path, file: Path, how: tuple[Priority, int], microscope: Microscope, rounds: int, frames: int) -> Figures:
     priority, cores = how
     # Held back only once it trains: on a busy machine an idle process takes long to begin.
     refinements = Refinements(folder, cores=cores, priority="normal")
@@ -105,23 +105,29 @@ def _variant(folder: Path, file: Path, how: tuple[Priority, int], microscope: Mi
     next(event for event in refinements.follow(job.id, beat_s=1.0) if event is not None and event.step is not None)
     for pid in _group(folder / job.id):
         hold_back(pid, priority)
-    without: list[Figures] = []
-    beside: list[Figures] = []
+    began = time.monotonic()
+    latencies: dict[bool, list[float]] = {True: [], False: []}
+    rates: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(rounds):
+        # Short and in turns, because what else disturbs the machine changes within seconds.
         with _stopped(folder / job.id):
-            without.append(microscope.measure(seconds))
-        beside.append(microscope.measure(seconds))
+            latencies[False] += microscope.latencies_ms(frames)
+            rates[False].append(microscope.rate(frames))
+        latencies[True] += microscope.latencies_ms(frames)
+        rates[True].append(microscope.rate(frames))
+    minutes = (time.monotonic() - began) / 60
     refinements.cancel(job.id)
-    steps = _steps_a_second(folder / job.id)
+    steps = _steps(folder / job.id)
     refinements.close()
-    # Each measurement against the one just before it: what else disturbs the machine changes slowly.
-    ratios = {name: [b[name] / a[name] for a, b in zip(without, beside, strict=True)] for name in without[0]}
+    latency, rate = ([round(statistics.median(kept[beside]), 2) for beside in (False, True)] for kept in (latencies, rates))
     return {
-        "without": {name: statistics.median(one[name] for one in without) for name in without[0]},
-        "beside": {name: statistics.median(one[name] for one in beside) for name in beside[0]},
-        "ratio": {name: round(statistics.median(values), 3) for name, values in ratios.items()},
-        "ratios": {name: [round(value, 3) for value in values] for name, values in ratios.items()},
-        "training_steps_a_second_while_streaming": steps,
+        "latency_ms_without_and_beside": latency,
+        "frames_a_second_without_and_beside": rate,
+        "latency_ratio": round(latency[1] / latency[0], 3),
+        "rate_ratio": round(rate[1] / rate[0], 3),
+        "rate_ratio_of_each_round": [round(b / a, 3) for a, b in zip(rates[False], rates[True], strict=True)],
+        "minutes": round(minutes, 2),
+        "training_steps_meanwhile": steps,
     }
 
 
@@ -144,24 +150,29 @@ class Microscope:
         self._publisher.close()
         self._subscriber.close()
 
-    def measure(self, seconds: float) -> Figures:
-        """Median latency with one frame at a time, and the rate with several under way."""
-        latencies, until = [], time.perf_counter() + seconds
-        while (begun := time.perf_counter()) < until:
+    def latencies_ms(self, frames: int) -> list[float]:
+        """Of frames that are sent one at a time."""
+        found = []
+        for _ in range(frames):
+            begun = time.perf_counter()
             self._send()
             self._take()
-            latencies.append(1000 * (time.perf_counter() - begun))
+            found.append(1000 * (time.perf_counter() - begun))
+        return found
+
+    def rate(self, frames: int) -> float:
+        """Frames answered a second, with several under way."""
         for _ in range(_IN_FLIGHT):
             self._send()
-        answered, begun = 0, time.perf_counter()
-        while time.perf_counter() < begun + seconds:
-            self._take()
+        self._take()
+        begun = time.perf_counter()
+        for _ in range(frames):
             self._send()
-            answered += 1
-        rate = answered / (time.perf_counter() - begun)
-        for _ in range(_IN_FLIGHT):
             self._take()
-        return {"latency_ms": round(statistics.median(latencies), 2), "frames_a_second": round(rate, 2)}
+        rate = frames / (time.perf_counter() - begun)
+        for _ in range(_IN_FLIGHT - 1):
+            self._take()
+        return rate
 
     def _send(self) -> None:
         self._publisher.publish(self._images[self._sent % len(self._images)], frame=self._sent, pixel_size=(0.0104, 0.0104))
@@ -197,20 +208,18 @@ def _group(folder: Path) -> list[int]:
     return found
 
 
-def _steps_a_second(folder: Path) -> float | None:
-    """Gradient steps of all members a second of wall clock, half of which it stood still."""
-    told = [json.loads(line) for line in (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()]
-    steps = [one for one in told if one["step"] is not None]
-    if len(steps) < 2:
-        return None
-    last = {one["member"]: one["step"] for one in steps}
-    return round(2 * (sum(last.values()) - steps[0]["step"]) / (told[-1]["t"] - steps[0]["t"]), 2)
+def _steps(folder: Path) -> int:
+    """Gradient steps of all members since the first that was told of."""
+    told: list[dict[str, Any]] = [json.loads(line) for line in (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps: list[tuple[int, int]] = [(one["member"], one["step"]) for one in told if one["step"] is not None]
+    return sum(dict(steps).values()) - steps[0][1]
 
 
 def whole(folder: Path, file: Path, frames: list[MicroscopeFrame]) -> Figures:
     """A refinement with default parameters, alone, and what it brings on frames that it did not see."""
     parent = open_bundle(find_bundle("graphene", folder))
-    refinements = Refinements(folder / "whole")
+    # Alone it gets the same at any priority, except that what disturbs a shared machine must not starve it.
+    refinements = Refinements(folder / "whole", cores=2, priority="normal")
     request = RefinementRequest(frames=FramesFile(path=file, frames=tuple(LEARNED_FROM)), reason="benchmark")
     begun = time.monotonic()
     job = refinements.start(request, parent.folder, "bench")
