@@ -47,7 +47,7 @@ def test_page_hinkley_climbs_and_fires_as_rivers_does(seed: int) -> None:
     theirs = RiverPageHinkley(min_instances=30, delta=0.25, threshold=25, mode="up")
     ours = PageHinkley()
     for value in values.tolist():
-        theirs.update(value)  # type: ignore[no-untyped-call]
+        theirs.update(value)
         ours = ours.after(value, 0.25)
         assert (ours.rise() > 25) == theirs.drift_detected
         if theirs.drift_detected:
