@@ -94,6 +94,8 @@ def test_a_member_that_leaves_the_others_is_named_in_an_event_in_the_journal_and
             quiet = _until(lambda: http.get("/v1/drift").json()["sources"].get("test/scope", {}), lambda one: one.get("frames", 0) >= 22)
             for _ in range(20):
                 scope.send(scope.disputed())
+            doubted = scope.send(scope.disputed())
+            metrics = http.get("/metrics").text
             loud = _until(lambda: http.get("/v1/drift").json()["sources"]["test/scope"], lambda one: one["members"]["m03"]["alarm"]["raised"])
             lines = _until(lambda: http.get("/v1/journal").json()["entries"], lambda all_: any(line["target"] == "m03" for line in all_))
             members = {one["id"]: one for one in http.get("/v1/members").json()["members"]}
@@ -110,6 +112,8 @@ def test_a_member_that_leaves_the_others_is_named_in_an_event_in_the_journal_and
     assert [event.body["member"] for event in scope.events if event.kind == "drift" and event.body["cause"] == "member"] == ["m03"]
     assert members["m03"]["state"] == "enabled"
     assert members["m03"]["drift"]["alarm"]["raised"]
+    assert "drift" in doubted.report.flags
+    assert 'elit_member_drift_score{member="m03",source="test/scope"}' in metrics
     assert restarted["members"]["m03"]["alarm"]["raised"]
     assert released["released"]
     assert after["members"]["m03"]["alarm"]["since"] is None

@@ -79,6 +79,18 @@ def _members(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield from (took, state, GaugeMetricFamily("elit_members_active", "Members that count", value=active))
 
 
+def _drift(status: Mapping[str, Any]) -> Iterator[Metric]:
+    score = GaugeMetricFamily("elit_member_drift_score", "How much a member stands out from the others, 1 for not at all", labels=["source", "member"])
+    alarm = GaugeMetricFamily("elit_drift_alarm", "1 while an alarm is latched", labels=["source", "subject"])
+    for source, standing in status["drift"].items():
+        for member, one in standing["members"].items():
+            score.add_metric([source, member], one["ratio"])
+            alarm.add_metric([source, member], float(one["alarm"]["raised"]))
+        for subject in ("scene", "instrument"):
+            alarm.add_metric([source, subject], float(standing[subject]["alarm"]["raised"]))
+    yield from (score, alarm)
+
+
 def _ensemble(status: Mapping[str, Any]) -> Iterator[Metric]:
     ensemble = status["ensemble"]
     labels = {name: str(ensemble[name]) for name in ("name", "version", "sha256", "generation")}
@@ -106,7 +118,7 @@ def _info(name: str, text: str, labels: Mapping[str, str]) -> Metric:
     return family
 
 
-_PARTS: tuple[Callable[[Mapping[str, Any]], Iterator[Metric]], ...] = (_streams, _stages, _members, _ensemble, _tracks, _memory)
+_PARTS: tuple[Callable[[Mapping[str, Any]], Iterator[Metric]], ...] = (_streams, _stages, _members, _drift, _ensemble, _tracks, _memory)
 """Each makes metrics of a status."""
 
 

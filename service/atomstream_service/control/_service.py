@@ -184,6 +184,7 @@ class Service:
                 "reverted": seen.get("reverted"),
             },
             "members": {member: {"state": state, "latency_ms": running.get(member, {}).get("latency_ms")} for member, state in wish.states.items()},
+            "drift": self.drift.sources,
             "streams": seen.get("streams", {}),
             "frames_per_s": timing.get("frames_per_s", 0.0),
             "latency_ms": timing.get("latency_ms", {}),

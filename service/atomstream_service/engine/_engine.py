@@ -62,7 +62,7 @@ class Engine:
         traced = [] if self._traces is None else [frame_traces(self._traces)]
         self.afterwards = Afterwards([self.watch.see, self._compare, *traced], [self.keeping.keep])
         tracks = TrackLinker(config.tracks) if config.tracks.enabled else None
-        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, tracks)
+        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, self.watch.doubts, tracks)
         self._max_pixels = config.max_pixels
         if spec.drift is not None:
             self.watch.restore(spec.drift, lambda sha256: ensemble.card.member_ids if sha256 == ensemble.bundle.sha256 else None)

@@ -29,6 +29,7 @@ class Pipeline:
     """Finishing and publishing.
 
     published : called with every frame of the stream once its results have been sent; must not wait
+    doubts : whether drift is blamed for something on the frames of a source
     tracks : links atoms over frames; None where ids are running numbers
     latest : the frame published last
     """
@@ -41,6 +42,7 @@ class Pipeline:
         publish_maps: bool,
         each: Each,
         published: Callable[[Finished], None],
+        doubts: Callable[[str], bool],
         tracks: TrackLinker | None = None,
     ) -> None:
         self._socket = socket
@@ -49,6 +51,7 @@ class Pipeline:
         self._publish_maps = publish_maps
         self._each = each
         self._published = published
+        self._doubts = doubts
         self.tracks = tracks
         self.latest: Finished | None = None
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
@@ -108,6 +111,8 @@ class Pipeline:
         if card.origin == "simulated" and card.selection is None and not work.active.selected:
             # Mean and std mean nothing before the artifact-free members have been picked (Ghosh et al. 2021).
             flags = (*flags, "unselected")
+        if self._doubts(work.job.frame.source) and work.job.done is None:
+            flags = (*flags, "drift")
         stages = {
             "receive": (work.job.clock_recv, work.clock_taken),
             "preprocess": (work.clock_taken, work.clock_prepared),

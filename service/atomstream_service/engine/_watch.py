@@ -36,6 +36,7 @@ class DriftWatch:
         self._told = 0
         self._frames: dict[str, int] = {}
         self._last: tuple[Finished, FrameScores] | None = None
+        self._blamed: frozenset[str] = frozenset()
 
     def see(self, finished: Finished) -> None:
         """Judge a frame of the stream."""
@@ -55,7 +56,13 @@ class DriftWatch:
                 about = {"source": source, "session": finished.report.session, "generation": finished.report.ensemble.generation, **event.as_json()}
                 self._events.append({"number": self._told, **about})
                 self._say(Event("drift", time.time(), about))
+            if events:
+                self._look_who_is_blamed()
             self._changed.notify_all()
+
+    def doubts(self, source: str) -> bool:
+        """Whether an alarm stands on the frames of a source; asked for every frame, so it takes no lock."""
+        return source in self._blamed
 
     def scores_of(self, finished: Finished) -> FrameScores | None:
         """What was made of a frame, if it was the last one judged."""
@@ -73,6 +80,7 @@ class DriftWatch:
         with self._changed:
             monitors = [one for name, one in self._monitors.items() if source in (None, name)]
             released = [monitor.acknowledge(subject) for monitor in monitors if subject in _subjects(monitor)]
+            self._look_who_is_blamed()
             return any(released)
 
     def change(self, settings: DriftSettings) -> None:
@@ -98,6 +106,10 @@ class DriftWatch:
                 if members is not None:
                     self._monitors[source] = DriftMonitor.restore(self._settings, members, held)
                     self._members[source] = sha256
+            self._look_who_is_blamed()
+
+    def _look_who_is_blamed(self) -> None:
+        self._blamed = frozenset(source for source, monitor in self._monitors.items() if monitor.snapshot().blamed)
 
     def _monitor(self, source: str, finished: Finished) -> DriftMonitor:
         ensemble = finished.active.ensemble

@@ -1,0 +1,39 @@
+import contextlib
+from typing import Any, Dict, Iterator, Optional
+
+from ._http import Http
+
+
+class Lease:
+    """Control for one program at a time: `ControlClient.lease`. While it is held, changes by others are refused (423)."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def holder(self) -> Optional[Dict[str, Any]]:
+        """Who has control: `{"holder", "reason", "until"}`; None for nobody."""
+        found: Optional[Dict[str, Any]] = self._http.json("GET", "/v1/lease")["lease"]
+        return found
+
+    def take(self, seconds: float = 60.0, *, reason: str = "") -> None:
+        """Take control, or keep it for so long from now; raises RequestFailed (423) where somebody else has it."""
+        self._http.lease = str(self._http.json("POST", "/v1/lease", {"seconds": seconds, "reason": reason})["id"])
+
+    def give_back(self, *, reason: str = "") -> None:
+        """Give control back."""
+        self._http.json("DELETE", "/v1/lease", query={"reason": reason})
+        self._http.lease = None
+
+    def break_(self, *, reason: str) -> None:
+        """Take control away from whoever has it."""
+        self._http.json("DELETE", "/v1/lease", query={"reason": reason, "force": True})
+        self._http.lease = None
+
+    @contextlib.contextmanager
+    def held(self, seconds: float = 60.0, *, reason: str = "") -> Iterator[None]:
+        """Control within a context, for so long at most."""
+        self.take(seconds, reason=reason)
+        try:
+            yield
+        finally:
+            self.give_back()
