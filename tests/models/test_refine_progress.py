@@ -190,8 +190,9 @@ def test_the_same_frame_with_another_left_half_gives_the_same_labels_on_the_righ
     one, two = (label(ensemble, [image], None, leave_out=[(0, 96, 0, 52)]) for image in (frame, other))
     ensemble.close()
 
-    right = [labels.positions[0][labels.kinds[0] >= 0] for labels in (one, two)]
-    np.testing.assert_allclose(*(places[np.lexsort(np.rint(places).T)] for places in right), atol=0.01)
+    first, second = (labels.positions[0][labels.kinds[0] >= 0] for labels in (one, two))
+    first, second = (places[np.lexsort(np.rint(places).T)] for places in (first, second))
+    np.testing.assert_allclose(first, second, atol=0.01)
     assert (two.kinds[0][two.positions[0][:, 1] < 52] == DOUBTFUL).all()
 
 
