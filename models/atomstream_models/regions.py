@@ -42,11 +42,11 @@ def check_region(region: Region, shape: tuple[int, ...], frame: int) -> None:
 
 
 def in_regions(places_yx: NDArray[np.floating], regions: Sequence[Region]) -> NDArray[np.bool_]:
-    """Which positions (N, 2+; y, x first, in pixels) lie in any of the regions."""
+    """Which positions (N, 2+; y, x first, in pixels) lie on a pixel of any of the regions; a pixel reaches half a pixel to each side of its centre."""
     y, x = places_yx[:, 0], places_yx[:, 1]
     found = np.zeros(len(places_yx), bool)
     for y0, y1, x0, x1 in regions:
-        found |= (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+        found |= (y >= y0 - 0.5) & (y < y1 - 0.5) & (x >= x0 - 0.5) & (x < x1 - 0.5)
     return found
 
 
