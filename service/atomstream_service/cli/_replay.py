@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--fps", type=float, default=2.0, help="frames a second (2)")
     parser.add_argument("--pixel-size-nm", type=float, help="pixel size in nm, where the file does not say")
     parser.add_argument("--socket", choices=("pub", "push"), default="pub", help="push for a service that pulls; it waits, so nothing is lost")
+    parser.add_argument("--curve", type=Path, metavar="FILE", help="keys from `atomstream keys curve add`, for a service that asks for keys")
     parser.set_defaults(run=_run)
 
 
@@ -37,7 +38,7 @@ def _run(given: argparse.Namespace) -> int:
     images, pixel_nm = read_movie(given.file)
     pixel_nm = given.pixel_size_nm or pixel_nm
     size = None if pixel_nm is None else (pixel_nm, pixel_nm)
-    with FramePublisher(f"replay/{given.file.stem}", given.to, socket=given.socket) as publisher:
+    with FramePublisher(f"replay/{given.file.stem}", given.to, socket=given.socket, curve=given.curve) as publisher:
         if not publisher.wait_for_reader(10):
             raise InputError(f"no service listens at {given.to}")
         sent = sum(_paced(publisher, images, size, given.fps))

@@ -2,6 +2,6 @@
 
 from ._load import ConfigError, load_config
 from ._schema import config_schema
-from ._tree import Config, FramesEndpoint, Policy
+from ._tree import Config, FramesEndpoint, Policy, is_loopback
 
-__all__ = ["Config", "ConfigError", "FramesEndpoint", "Policy", "config_schema", "load_config"]
+__all__ = ["Config", "ConfigError", "FramesEndpoint", "Policy", "config_schema", "is_loopback", "load_config"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from ._problems import install_problems, problem
+from ..access import RULES, Gatekeeper, Rules, TokenFile, body_limits
+from ._bodies import BoundedBodies
+from ._describe import describe_access
+from ._gate import Gate
+from ._problems import install_problems
 from ._routes_ensembles import ensemble_routes
 from ._routes_frames import frame_routes
 from ._routes_health import health_routes
@@ -15,27 +17,23 @@ from ._routes_lease import lease_routes
 from ._routes_members import member_routes
 from ._service import Service
 
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-
 
 def create_app(service: Service) -> FastAPI:
     """The REST API over a service, OpenAPI at /docs."""
     app = FastAPI(title="Atomstream", description="Control plane of the Atomstream inference service.", version="1")
-    hosts = {*_LOOPBACK_NAMES, service.config.http_host}
-
-    @app.middleware("http")
-    async def _known_host_only(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        # A page elsewhere that resolves its own name to this machine must not get an answer.
-        if request.url.hostname not in hosts:
-            return problem(400, "bad_host", f"this service is not called {request.url.hostname!r}")
-        return await answer(request)
-
+    config, rules = service.config, Rules(RULES)
+    keeper = Gatekeeper(TokenFile(config.state), config.access)
     install_problems(app)
-    for routes in (health_routes, member_routes, ensemble_routes, lease_routes, frame_routes):
+    app.include_router(health_routes(service, keeper))
+    for routes in (member_routes, ensemble_routes, lease_routes, frame_routes):
         app.include_router(routes(service))
 
     @app.get("/", include_in_schema=False)
     def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
+    describe_access(app, rules)
+    # The one added last is met first.
+    app.add_middleware(BoundedBodies, rules=rules, limits=body_limits(config.max_pixels, config.max_upload_bytes))
+    app.add_middleware(Gate, config=config, keeper=keeper, rules=rules)
     return app

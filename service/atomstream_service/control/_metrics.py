@@ -27,6 +27,15 @@ class _EngineCollector(Collector):
         yield from _streams(status["streams"])
         yield from _stages(status["timing"])
         yield from _members(status)
+        yield from _access(status["access"])
+
+
+def _access(refused: Mapping[str, Any]) -> Iterator[Metric]:
+    family = CounterMetricFamily("elit_access_refused", "Requests and connections that were not let in, by way and reason", labels=["way", "reason"])
+    for way, counts in refused.items():
+        for reason, count in (counts or {}).items():
+            family.add_metric([way, reason], count)
+    yield family
 
 
 def _streams(streams: Mapping[str, Any]) -> Iterator[Metric]:

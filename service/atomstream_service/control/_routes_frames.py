@@ -20,7 +20,6 @@ from ._service import Service
 from ._uploads import read_frame
 
 _ANSWER_TIMEOUT_S = 60.0
-_ROOM_FOR_HEADERS = 1 << 20
 
 LayerName = Annotated[
     str, Query(pattern=r"^(frame|mean|std|atoms|member:[A-Za-z0-9][A-Za-z0-9._-]{0,63})$", description="frame, mean, std, atoms or member:ID")
@@ -56,7 +55,9 @@ def frame_routes(service: Service) -> APIRouter:
         pixel_size_nm: Annotated[float | None, Query(gt=0, allow_inf_nan=False, description="pixel size in nm, where the file does not say")] = None,
     ) -> dict[str, Any]:
         """The body is one frame as .npy, .npz, TIFF or PNG. Never delays the stream by more than one frame."""
-        body = await _read_body(request, 8 * service.config.max_pixels + _ROOM_FOR_HEADERS)
+        body = await request.body()
+        if not body:
+            raise RequestRefused(422, "no_frame_sent", "the body is empty; send one frame as .npy, .npz, TIFF or PNG")
         return await run_in_threadpool(_infer, body, maps, pixel_size_nm)
 
     def _infer(body: bytes, maps: bool, pixel_size_nm: float | None) -> dict[str, Any]:
@@ -73,17 +74,6 @@ def frame_routes(service: Service) -> APIRouter:
         return _json_answer(service.call("infer", arguments, (image.tobytes(),), _ANSWER_TIMEOUT_S + 5))
 
     return router
-
-
-async def _read_body(request: Request, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise RequestRefused(413, "too_large", f"the body is larger than the {most} bytes allowed")
-    if not body:
-        raise RequestRefused(422, "no_frame_sent", "the body is empty; send one frame as .npy, .npz, TIFF or PNG")
-    return bytes(body)
 
 
 def _arrays(reply: Reply) -> dict[str, NDArray[Any]]:

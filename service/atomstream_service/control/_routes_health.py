@@ -7,30 +7,37 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
+from ..access import Gatekeeper, Role
 from ._metrics import exposition
+from ._requests import AskedBy
 from ._service import Service
 
 
-def health_routes(service: Service) -> APIRouter:
+def health_routes(service: Service, keeper: Gatekeeper) -> APIRouter:
     """Routes that only read."""
     router = APIRouter(tags=["health"])
+
+    def with_access() -> dict[str, Any]:
+        return {**service.status(), "access": {"http": keeper.counts(), "zeromq": service.supervisor.status.get("refused")}}
 
     @router.get("/healthz", summary="The control plane is alive")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @router.get("/readyz", summary="An ensemble is active and warm", responses={503: {"description": "not ready, with reasons"}})
-    def readyz() -> JSONResponse:
+    def readyz(caller: AskedBy) -> JSONResponse:
+        """Reasons are told to viewers, not to strangers."""
         reasons = service.not_ready()
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        told = {"reasons": reasons} if caller.may(Role.VIEWER) else {}
+        return JSONResponse({"ready": not reasons, **told}, 503 if reasons else 200)
 
     @router.get("/v1/status", summary="Engine, ensemble, streams, latency, memory")
     def status() -> dict[str, Any]:
-        return service.status()
+        return with_access()
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     def metrics() -> Response:
-        return Response(exposition(service.status), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(exposition(with_access), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/v1/journal", summary="Who changed what, when, why, from what to what: the newest, or those after an id")
     def journal(after: Annotated[int | None, Query(ge=0, le=1 << 62)] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:

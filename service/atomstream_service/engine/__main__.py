@@ -14,7 +14,8 @@ from pathlib import Path
 from atomstream_models.bundle import BundleError
 from atomstream_models.runtime import LoadError
 
-from ..transport import AddressUnusable, CommandServer
+from ..errors import AtomstreamError
+from ..transport import CommandServer
 from ._engine import Engine
 from ._memory import keep_memory
 from ._operations import Operations
@@ -40,7 +41,7 @@ def main() -> int:
     spec = EngineSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
     try:
         engine = Engine(spec)
-    except (BundleError, LoadError, AddressUnusable) as error:
+    except (BundleError, LoadError, AtomstreamError) as error:
         print(f"engine: {error}", file=sys.stderr, flush=True)
         return CANNOT_START
     threading.excepthook = _end_on_bug

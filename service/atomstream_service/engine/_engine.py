@@ -10,8 +10,10 @@ from pathlib import Path
 from atomstream_models.runtime import processors
 from atomstream_wire import Event
 
+from ..access import CurveFolder
+from ..config import Config
 from ..members import MemberState
-from ..transport import FrameSocket, ResultSocket
+from ..transport import CurveGuard, FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
 from ._inference import Inference, NotLoaded
@@ -37,6 +39,8 @@ class Engine:
         where the ensemble can't be used.
     AddressUnusable
         where a socket can't be bound or connected.
+    AccessFileError, CurveUnusable
+        where ZeroMQ keys are asked for and can't be had.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -50,19 +54,22 @@ class Engine:
         self.intake: Intake[Job] = Intake(config.frames, _MOST_REQUESTS, lambda job: self.ledger.lost(job.frame.source, "queue"))
         # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
         self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
-        results = ResultSocket(config.results, config.results_backlog)
+        self.guard = _guard(config)
+        results = ResultSocket(config.results, config.results_backlog, guard=self.guard if config.curve else None)
         self.afterwards = Afterwards([self._compare])
         self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add)
         self._max_pixels = config.max_pixels
         active = Active(ensemble, wanted.generation, states, wanted.selected)
         self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map)
         self._receiving = [
-            Receiving(FrameSocket(endpoint), slot, config, self.ledger, self.pipeline.say_at_once)
+            Receiving(FrameSocket(endpoint, guard=self.guard if config.curve_for(endpoint) else None), slot, config, self.ledger, self.pipeline.say_at_once)
             for endpoint, slot in zip(config.frames, self.intake.frames, strict=True)
         ]
 
     def start(self) -> None:
         """Start answering frames."""
+        if self.guard is not None:
+            self.guard.start()
         self.afterwards.start()
         self.pipeline.start()
         self.inference.start()
@@ -83,6 +90,8 @@ class Engine:
                 left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()
         self.afterwards.stop()
+        if self.guard is not None:
+            self.guard.close()
         self._helpers.shutdown()
         self.staging.close()
 
@@ -127,3 +136,11 @@ class Engine:
         run, candidate = None if finished.beside is None else finished.beside.result().candidate, self.inference.candidate
         if run is not None and candidate is not None and candidate.ensemble.card is run.card:
             candidate.compare(finished, run)
+
+
+def _guard(config: Config) -> CurveGuard | None:
+    """Who checks keys; None where no socket needs one."""
+    if not config.needs_curve:
+        return None
+    folder = CurveFolder(config.state)
+    return CurveGuard(folder.service_pair().secret, folder.clients)

@@ -69,6 +69,7 @@ class Operations:
                 "streams": self._engine.ledger.summary(),
                 "timing": self._engine.timing.summary(),
                 "unwatched": self._engine.afterwards.skipped,
+                "refused": None if (guard := self._engine.guard) is None else guard.refused(),
                 "memory_bytes": _resident_bytes(),
                 "flags": list(self._engine.pipeline.latest.report.flags) if self._engine.pipeline.latest else [],
             }
