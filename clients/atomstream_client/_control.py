@@ -2,6 +2,7 @@ import base64
 import http.client
 import io
 import json
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from atomstream_wire import ATOM_COLUMNS
 
-from ._errors import RequestFailed, ServiceUnreachable
+from ._errors import BadKeys, RequestFailed, ServiceUnreachable
 
 
 class InferredFrame(NamedTuple):
@@ -33,19 +34,37 @@ class InferredFrame(NamedTuple):
 class ControlClient:
     """The service's REST interface. Safe to use from several threads.
 
-    Every method raises `RequestFailed` where the service refuses and `ServiceUnreachable` where nothing answers.
+    Every method raises `RequestFailed` where the service refuses and `ServiceUnreachable` where nothing answers;
+    the constructor raises `BadKeys` for a `ca_file` that can't be used.
 
     url : where the control plane answers
     actor : who acts, for the journal
     timeout_s : seconds to wait for an answer
+    token : from `atomstream keys token add`, where the service asks for one
+    ca_file : certificate (PEM) to trust for an https address, where it is none that this computer trusts anyway
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", *, actor: Optional[str] = None, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        actor: Optional[str] = None,
+        timeout_s: float = 30.0,
+        token: Optional[str] = None,
+        ca_file: Optional[str] = None,
+    ) -> None:
         self._url = url.rstrip("/")
         self._actor = actor
         self._timeout_s = timeout_s
+        self._token = token
         # A proxy of the environment is for the outside world, never for an instrument's network.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        handlers: List[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({}), _StayHere()]
+        if self._url.startswith("https:"):
+            try:
+                handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca_file)))
+            except OSError as error:
+                raise BadKeys("{} holds no certificate: {}".format(ca_file, error)) from error
+        self._opener = urllib.request.build_opener(*handlers)
 
     def ready(self) -> bool:
         """Whether frames are being answered."""
@@ -123,6 +142,8 @@ class ControlClient:
         request = urllib.request.Request(self._url + path, data=body, headers=dict(headers or {}), method=method)
         if self._actor is not None:
             request.add_header("X-Atomstream-Actor", urllib.parse.quote(self._actor, safe=" @"))
+        if self._token is not None:
+            request.add_header("Authorization", "Bearer " + self._token)
         try:
             with self._opener.open(request, timeout=self._timeout_s) as response:
                 data: bytes = response.read()
@@ -132,6 +153,13 @@ class ControlClient:
                 raise _failure(error.code, error.read()) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise ServiceUnreachable("{} does not answer: {}".format(self._url, error)) from error
+
+
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection, which would carry the token to another place."""
+
+    def redirect_request(self, *about: Any) -> None:
+        return None
 
 
 def _failure(status: int, body: bytes) -> RequestFailed:
