@@ -2,6 +2,9 @@
 
 ClientError
 +-- Closed              used after close()
++-- BadEndpoint         an address that can't be bound or connected
++-- BadKeys             keys or a certificate that are none; nothing was opened
++-- KeysRefused         the service does not let these keys in, or asks for keys
 +-- BadFrame            a frame that breaks the schema; nothing was sent
 +-- BadMessage          something came that is not a result
 +-- ServiceUnreachable  nothing answers at the address
@@ -19,6 +22,14 @@ class Closed(ClientError):
 
 class BadEndpoint(ClientError):
     """An address that can't be bound or connected."""
+
+
+class BadKeys(ClientError):
+    """Keys, or a certificate, that can't be read or used."""
+
+
+class KeysRefused(ClientError):
+    """The other side turned the connection away: keys are missing, unknown to it, or made for another service."""
 
 
 class BadFrame(ClientError):

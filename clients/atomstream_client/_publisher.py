@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from atomstream_wire import Frame, WireError, encode_frame
 
-from ._errors import BadEndpoint, BadFrame, Closed
+from ._curve import Curve, HandshakeWatch, use_keys
+from ._errors import BadFrame, ClientError, Closed
 from ._socket import open_socket
 
 Channels = Union[NDArray[Any], Mapping[str, NDArray[Any]]]
@@ -29,9 +30,19 @@ class FramePublisher:
     socket : `pub`, or `push` where the service pulls
     attach : `connect` to a service that binds, or `bind`
     queue : frames that may wait in the socket
+    curve : keys, or the file that holds them, where the service asks for keys
     """
 
-    def __init__(self, source: str, endpoint: str = "tcp://127.0.0.1:5555", *, socket: str = "pub", attach: str = "connect", queue: int = 2) -> None:
+    def __init__(
+        self,
+        source: str,
+        endpoint: str = "tcp://127.0.0.1:5555",
+        *,
+        socket: str = "pub",
+        attach: str = "connect",
+        queue: int = 2,
+        curve: Optional[Curve] = None,
+    ) -> None:
         if socket not in ("pub", "push") or attach not in ("connect", "bind"):
             raise ValueError("socket is pub or push, attach is connect or bind; got {!r}, {!r}".format(socket, attach))
         self._source = source
@@ -53,10 +64,16 @@ class FramePublisher:
         if self._listens:
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
             self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._watch: Optional[HandshakeWatch] = None
         try:
+            if curve is not None:
+                use_keys(self._socket, curve)
+            # A socket that is bound meets strangers, too; that one of them was turned away is no news.
+            if attach == "connect":
+                self._watch = HandshakeWatch(self._context, self._socket, endpoint, curve is not None)
             open_socket(self._socket, endpoint, attach)
-        except BadEndpoint:
-            self._context.term()
+        except ClientError:
+            self._shut(0)
             raise
 
     @property
@@ -85,6 +102,8 @@ class FramePublisher:
         ------
         BadFrame
             for a frame that breaks the schema.
+        KeysRefused
+            where the service turns this publisher away because of its keys; the frame counts as dropped.
         Closed
             after `close()`.
         """
@@ -102,10 +121,18 @@ class FramePublisher:
             out = self._send(parts, time.monotonic() + wait_s)
             self._sent += out
             self._dropped += not out
+            if not out:
+                self._check_keys()
             return out
 
     def wait_for_reader(self, timeout_s: float = 10.0) -> bool:
-        """Wait until a service listens; False after the timeout. A `push` socket is ready once it is connected."""
+        """Wait until a service listens; False after the timeout. A `push` socket is ready once it is connected.
+
+        Raises
+        ------
+        KeysRefused
+            where the service turns this publisher away because of its keys.
+        """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             with self._lock:
@@ -113,6 +140,7 @@ class FramePublisher:
                     raise Closed("the publisher is closed")
                 if self._has_reader():
                     return True
+                self._check_keys()
             time.sleep(0.01)
         return False
 
@@ -122,14 +150,23 @@ class FramePublisher:
             if self._closed:
                 return
             self._closed = True
-            self._socket.close(linger=int(1000 * linger_s))
-        self._context.term()
+            self._shut(int(1000 * linger_s))
 
     def __enter__(self) -> "FramePublisher":
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
         self.close()
+
+    def _shut(self, linger_ms: int) -> None:
+        self._socket.close(linger=linger_ms)
+        if self._watch is not None:
+            self._watch.close()
+        self._context.term()
+
+    def _check_keys(self) -> None:
+        if self._watch is not None:
+            self._watch.check()
 
     def _send(self, parts: Any, deadline: float) -> bool:
         while True:

@@ -6,7 +6,8 @@ import zmq
 
 from atomstream_wire import Atoms, Event, Maps, Result, WireError, decode_result
 
-from ._errors import BadMessage, Closed
+from ._curve import Curve, HandshakeWatch, use_keys
+from ._errors import BadMessage, ClientError, Closed
 from ._socket import open_socket
 
 KINDS = ("atoms", "maps", "error", "event")
@@ -20,6 +21,7 @@ class ResultSubscriber:
     source : only this instrument's results; all by default (events come from none and always come)
     latest : where several results wait, skip to the newest of each kind
     queue : messages that may wait before the service drops some for this reader
+    curve : keys, or the file that holds them, where the service asks for keys
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class ResultSubscriber:
         source: Optional[str] = None,
         latest: bool = False,
         queue: int = 1000,
+        curve: Optional[Curve] = None,
     ) -> None:
         unknown = [kind for kind in kinds if kind not in KINDS]
         if unknown or not kinds:
@@ -46,7 +49,17 @@ class ResultSubscriber:
         self._socket.setsockopt(zmq.LINGER, 0)
         for kind in kinds:
             self._socket.subscribe("{}/{}".format(kind, "" if source is None or kind == "event" else source))
-        open_socket(self._socket, endpoint, "connect")
+        self._watch = HandshakeWatch(zmq.Context.instance(), self._socket, endpoint, curve is not None)
+        try:
+            if curve is not None:
+                use_keys(self._socket, curve)
+            open_socket(self._socket, endpoint, "connect")
+        except ClientError:
+            self.close()
+            raise
+        self._poller = zmq.Poller()
+        for one in (self._socket, self._watch.socket):
+            self._poller.register(one, zmq.POLLIN)
 
     @property
     def missed(self) -> int:
@@ -65,6 +78,8 @@ class ResultSubscriber:
         ------
         BadMessage
             where something came that is not a result; the next call goes on behind it.
+        KeysRefused
+            where the service turns this reader away because of its keys.
         Closed
             after `close()`.
         """
@@ -73,9 +88,14 @@ class ResultSubscriber:
             if self._closed:
                 raise Closed("the subscriber is closed")
             left = None if deadline is None else max(0, int(1000 * (deadline - time.monotonic())))
-            if not self._socket.poll(left):
+            heard = dict(self._poller.poll(left))
+            if self._socket in heard:
+                self._take()
+            elif heard:
+                self._watch.check()
+                continue
+            else:
                 return None
-            self._take()
             while self._latest and self._socket.poll(0):
                 self._take()
         return self._ready.pop(0)
@@ -91,6 +111,7 @@ class ResultSubscriber:
         if not self._closed:
             self._closed = True
             self._socket.close()
+            self._watch.close()
 
     def __enter__(self) -> "ResultSubscriber":
         return self

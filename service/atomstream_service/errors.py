@@ -3,6 +3,11 @@
     AtomstreamError
     +-- ConfigError        settings that can't be used                (config)
     +-- TracesUnavailable  OpenTelemetry is not installed             (traces)
+    +-- AccessFileError    tokens or keys that can't be read or kept  (access)
+    +-- AccessRefused      the service would be open to anybody       (access)
+    +-- BadName            a name or lifetime that can't be used      (access)
+    +-- UnknownKey         no token or key has this name              (access)
+    +-- CurveUnusable      keys can't be checked here                 (transport)
     +-- EngineUnavailable  the engine does not answer                 (transport)
     +-- CommandRefused     the engine answered that it will not       (transport)
     +-- RecordingFailed    a file that can't be written any more      (record)

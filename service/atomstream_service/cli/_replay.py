@@ -46,6 +46,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--dataset", metavar="PATH", help="which array of an HDF5 file that has several")
     parser.add_argument("--pixel-size-nm", type=float, help="pixel size in nm, where the file does not say")
     parser.add_argument("--socket", choices=("pub", "push"), default="pub", help="push for a service that pulls; it waits, so nothing is lost")
+    parser.add_argument("--curve", type=Path, metavar="FILE", help="keys from `atomstream keys curve add`, for a service that asks for keys")
     parser.set_defaults(run=_run)
 
 
@@ -97,7 +98,7 @@ def _send(given: argparse.Namespace, frames: _Frames, due_s: NDArray[np.float64]
 
 def _publisher(source: str, given: argparse.Namespace) -> FramePublisher:
     # A replay that was recorded is replayed under the same name.
-    publisher = FramePublisher(_PREFIX + source.removeprefix(_PREFIX), given.to, socket=given.socket)
+    publisher = FramePublisher(_PREFIX + source.removeprefix(_PREFIX), given.to, socket=given.socket, curve=given.curve)
     if not publisher.wait_for_reader(10):
         publisher.close(linger_s=0)
         raise InputError(f"no service listens at {given.to}")

@@ -27,7 +27,7 @@ def _run(given: argparse.Namespace) -> int:
 
     def say() -> None:
         frames = ", ".join(f"{one.endpoint} ({one.socket}, {one.policy})" for one in config.frames)
-        print(f"atomstream: frames {frames}; results {config.results}; http://{config.http}/docs", flush=True)
+        print(f"atomstream: frames {frames}; results {config.results}; {config.scheme}://{config.http}/docs", flush=True)
 
     set_up_logs(config.log_format, config.log_level, "control")
     serve(config, say)

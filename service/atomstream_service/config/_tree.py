@@ -19,7 +19,8 @@ class _Confined(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address, or `localhost`, can be reached from this machine alone."""
     if host == "localhost":
         return True
     try:
@@ -39,11 +40,6 @@ def _endpoint(value: str) -> str:
     return value
 
 
-def _loopback_only(what: str, host: str | None) -> None:
-    if host is None or not _is_loopback(host):
-        raise ValueError(f"{what} would listen on {host}, which is not loopback; nothing else may be open without access control")
-
-
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
@@ -60,13 +56,12 @@ class FramesEndpoint(_Confined):
     policy: Policy = Field("latest", description="latest = the newest frame only; queue = the newest `depth` frames; block = nothing lost (pull only)")
     depth: int = Field(16, ge=1, le=4096, description="frames held by the policies queue and block")
     format: Literal["atomstream.frame.v1"] = Field("atomstream.frame.v1", description="the stream's format")
+    curve: bool | None = Field(None, description="whether senders need a key (ZeroMQ CURVE); null = as `curve` of the service says")
 
     @model_validator(mode="after")
     def _possible(self) -> FramesEndpoint:
         if self.policy == "block" and self.socket != "pull":
             raise ValueError("policy 'block' needs socket 'pull': a SUB socket can't make its publisher wait")
-        if self.attach == "bind":
-            _loopback_only("frames", urlsplit(self.endpoint).hostname)
         return self
 
 
@@ -90,6 +85,13 @@ class Config(_Confined):
     frames: tuple[FramesEndpoint, ...] = Field((FramesEndpoint(),), min_length=1, description="sockets that frames come in through")
     results: Endpoint = Field("tcp://127.0.0.1:5556", description="where results are published, tcp://HOST:PORT")
     http: str = Field("127.0.0.1:8000", description="where the control plane answers, HOST:PORT")
+    http_names: tuple[str, ...] = Field((), description="further host names that the control plane is called by")
+    access: Literal["loopback-open", "token"] = Field(
+        "loopback-open", description="loopback-open = requests from this machine need no token; token = every request needs one"
+    )
+    tls_cert: Path | None = Field(None, description="certificate chain (PEM) to serve https with")
+    tls_key: Path | None = Field(None, description="private key (PEM) of tls_cert")
+    curve: bool = Field(False, description="whether frames and results need keys (ZeroMQ CURVE), see `atomstream keys curve`")
     bundle: str = Field("graphene", description="the ensemble to start with: the name of a shipped one, or a path")
     state: Path = Field(Path("atomstream-state"), description="folder for what outlives a restart: journal, member states")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = CUDA where it really is, else the CPU; cuda = CUDA or refuse to start")
@@ -124,16 +126,20 @@ class Config(_Confined):
     @field_validator("http")
     @classmethod
     def _http_address(cls, value: str) -> str:
-        host, separator, port = value.rpartition(":")
+        _, separator, port = value.rpartition(":")
         if not separator or not port.isdigit() or int(port) > 65535:
             raise ValueError(f"{value!r} is not HOST:PORT")
-        _loopback_only("http", host)
         return value
 
     @model_validator(mode="after")
-    def _results_stay_here(self) -> Config:
-        _loopback_only("results", urlsplit(self.results).hostname)
+    def _whole_certificate(self) -> Config:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are given together")
         return self
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        return "http" if self.tls_cert is None else "https"
 
     @property
     def http_host(self) -> str:
@@ -142,3 +148,12 @@ class Config(_Confined):
     @property
     def http_port(self) -> int:
         return int(self.http.rpartition(":")[2])
+
+    def curve_for(self, endpoint: FramesEndpoint) -> bool:
+        """Whether senders at this socket need a key."""
+        return self.curve if endpoint.curve is None else endpoint.curve
+
+    @property
+    def needs_curve(self) -> bool:
+        """Whether any ZeroMQ socket needs keys."""
+        return self.curve or any(map(self.curve_for, self.frames))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
+from ..access import RULES, Rules, body_limits
 from ..traces import Traces
+from ._bodies import BoundedBodies
+from ._describe import describe_access
 from ._describe_errors import describe_errors
-from ._problems import install_problems, refusal
+from ._gate import Gate
+from ._problems import install_problems
 from ._routes_drift import drift_routes
 from ._routes_ensembles import ensemble_routes
 from ._routes_frames import frame_routes
@@ -22,21 +24,11 @@ from ._service import Service
 from ._tracing import install_tracing
 from .oip import protocol_routes
 
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-
 
 def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
     """The REST API over a service, OpenAPI at /docs; `traces` take note of its requests."""
     app = FastAPI(title="Atomstream", description="Control plane of the Atomstream inference service.", version="1")
-    hosts = {*_LOOPBACK_NAMES, service.config.http_host}
-
-    @app.middleware("http")
-    async def _known_host_only(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        # A page elsewhere that resolves its own name to this machine must not get an answer.
-        if request.url.hostname not in hosts:
-            return refusal(request.url.path, 400, "bad_host", f"this service is not called {request.url.hostname!r}")
-        return await answer(request)
-
+    config, rules = service.config, Rules(RULES)
     if traces is not None:
         install_tracing(app, traces)
     install_problems(app)
@@ -57,5 +49,10 @@ def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
     def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
+    describe_access(app, rules)
+    # After the roles, whose refusals it gives their form.
     describe_errors(app)
+    # The one added last is met first.
+    app.add_middleware(BoundedBodies, rules=rules, limits=body_limits(config.max_pixels, config.max_upload_bytes))
+    app.add_middleware(Gate, config=config, keeper=service.gatekeeper, rules=rules)
     return app

@@ -112,13 +112,21 @@ def _memory(status: Mapping[str, Any]) -> Iterator[Metric]:
         yield GaugeMetricFamily("elit_engine_memory_bytes", "Memory that the engine process holds", value=status["memory_bytes"])
 
 
+def _access(status: Mapping[str, Any]) -> Iterator[Metric]:
+    family = CounterMetricFamily("elit_access_refused", "Requests and connections that were not let in, by way and reason", labels=["way", "reason"])
+    for way, counts in status["access"].items():
+        for reason, count in (counts or {}).items():
+            family.add_metric([way, reason], count)
+    yield family
+
+
 def _info(name: str, text: str, labels: Mapping[str, str]) -> Metric:
     family = GaugeMetricFamily(f"{name}_info", text, labels=list(labels))
     family.add_metric(list(labels.values()), 1)
     return family
 
 
-_PARTS: tuple[Callable[[Mapping[str, Any]], Iterator[Metric]], ...] = (_streams, _stages, _members, _drift, _ensemble, _tracks, _memory)
+_PARTS: tuple[Callable[[Mapping[str, Any]], Iterator[Metric]], ...] = (_streams, _stages, _members, _drift, _ensemble, _tracks, _memory, _access)
 """Each makes metrics of a status."""
 
 

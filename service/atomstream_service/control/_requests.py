@@ -6,16 +6,30 @@ import re
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header
+from starlette.requests import HTTPConnection
 
+from ..access import Caller
 from ._refusal import RequestRefused
 from ._service import Service
 
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 
 
-def _actor(request: Request, named: Annotated[str | None, Header(alias="X-Atomstream-Actor", max_length=200)] = None) -> str:
-    return unquote(named) if named else f"anonymous@{request.client.host if request.client else 'unknown'}"
+def _caller(connection: HTTPConnection) -> Caller:
+    caller: Caller = connection.state.caller
+    return caller
+
+
+AskedBy = Annotated[Caller, Depends(_caller)]
+"""Who asks, as the gate has found out."""
+
+
+def _actor(
+    caller: AskedBy,
+    claimed: Annotated[str | None, Header(alias="X-Atomstream-Actor", max_length=200, description="who acts, for the journal; percent-encoded UTF-8")] = None,
+) -> str:
+    return caller.actor(unquote(claimed) if claimed else None)
 
 
 def _generation(
@@ -30,7 +44,7 @@ def _generation(
 
 
 Actor = Annotated[str, Depends(_actor)]
-"""Who acts, for the journal; named in percent-encoded UTF-8."""
+"""Whom the journal names: the token's name always, and whom it says to act for."""
 
 Expected = Annotated[int | None, Depends(_generation)]
 """The generation that a change is based on, None for any."""

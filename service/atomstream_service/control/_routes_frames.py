@@ -12,7 +12,6 @@ from fastapi.concurrency import run_in_threadpool
 from atomstream_wire import ATOM_COLUMNS
 
 from ._answers import FrameAnswer
-from ._body import most_bytes, read_body
 from ._images import draw, layers_for
 from ._refusal import RequestRefused
 from ._service import Service
@@ -75,7 +74,7 @@ def frame_routes(service: Service) -> APIRouter:
         pixel_size_nm: Annotated[float | None, Query(gt=0, allow_inf_nan=False, description="pixel size in nm, where the file does not say")] = None,
     ) -> dict[str, Any]:
         """The body is one frame as .npy, .npz, TIFF or PNG. Never delays the stream by more than one frame."""
-        body = await read_body(request, most_bytes(service.config.max_pixels))
+        body = await request.body()
         if not body:
             raise RequestRefused(422, "no_frame_sent", "the body is empty; send one frame as .npy, .npz, TIFF or PNG")
         return await run_in_threadpool(_infer, body, maps, pixel_size_nm)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
+from ..access import Role
 from ._answers import Journal
+from ._requests import AskedBy
 from ._service import Service
 
 
@@ -22,9 +24,11 @@ def health_routes(service: Service) -> APIRouter:
     @router.get(
         "/readyz", summary="An ensemble is active and warm", responses={503: {"description": "not ready, with reasons", "content": {"application/json": {}}}}
     )
-    def readyz() -> JSONResponse:
+    def readyz(caller: AskedBy) -> JSONResponse:
+        """Reasons are told to viewers, not to strangers."""
         reasons = service.not_ready()
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        told = {"reasons": reasons} if caller.may(Role.VIEWER) else {}
+        return JSONResponse({"ready": not reasons, **told}, 503 if reasons else 200)
 
     @router.get("/v1/status", summary="Engine, ensemble, streams, latency, memory")
     def status() -> dict[str, Any]:

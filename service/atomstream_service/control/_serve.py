@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
@@ -9,14 +10,21 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from atomstream_models.bundle import find_bundle, open_bundle
 
+from ..access import check_listening
 from ..config import Config
 from ..errors import AtomstreamError
 from ..traces import open_traces
 from ._app import create_app
+from ._protocol import MOST_HEADER_BYTES, PromptProtocol
 from ._service import Service
+
+log = logging.getLogger(__name__)
+
+_MOST_CONNECTIONS = 512
 
 
 class ServiceFailed(AtomstreamError):
@@ -36,7 +44,11 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
         where traces are asked for and OpenTelemetry is not installed.
     ServiceFailed
         where the address is taken or the engine can't start.
+    AccessRefused
+        where something would be open beyond this machine to anybody.
     """
+    for warning in check_listening(config):
+        log.warning("%s", warning)
     signal.signal(signal.SIGTERM, _end)
     bundle = open_bundle(find_bundle(config.bundle, config.state))
     if config.min_active > len(bundle.card.members):
@@ -50,7 +62,7 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
             server.should_exit = True
 
         service = Service(config, bundle, give_up)
-        server = uvicorn.Server(uvicorn.Config(create_app(service, traces), log_config=None, log_level="warning", access_log=False, lifespan="off"))
+        server = uvicorn.Server(server_settings(create_app(service, traces), config))
         service.start()
         try:
             on_listening()
@@ -63,6 +75,25 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
                 traces.close()
         if hopeless.is_set():
             raise ServiceFailed("the engine can't start; its reason stands above")
+
+
+def server_settings(app: FastAPI, config: Config) -> uvicorn.Config:
+    """How uvicorn serves the control plane."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        http=PromptProtocol,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+        limit_concurrency=_MOST_CONNECTIONS,
+        # A forwarded address is the sender's own claim; who is let in goes by the peer's.
+        proxy_headers=False,
+        server_header=False,
+        ssl_certfile=config.tls_cert,
+        ssl_keyfile=config.tls_key,
+    )
 
 
 def _end(number: int, frame: FrameType | None) -> None:

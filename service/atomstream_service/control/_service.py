@@ -8,6 +8,7 @@ from typing import Any
 
 from atomstream_models.bundle import Bundle, open_bundle
 
+from ..access import Gatekeeper, TokenFile
 from ..config import Config
 from ..engine import EngineSpec, Wanted
 from ..members import MemberState
@@ -38,6 +39,7 @@ class Service:
 
     def __init__(self, config: Config, configured: Bundle, on_hopeless: Callable[[], None]) -> None:
         self.config = config
+        self.gatekeeper = Gatekeeper(TokenFile(config.state), config.access)
         self.metrics = Metrics(self.status)
         self.store = Store(config.state)
         self.store.listen(self.metrics.meters.acted)
@@ -185,6 +187,7 @@ class Service:
             },
             "members": {member: {"state": state, "latency_ms": running.get(member, {}).get("latency_ms")} for member, state in wish.states.items()},
             "drift": self.drift.sources,
+            "access": {"http": self.gatekeeper.counts(), "zeromq": seen.get("refused")},
             "streams": seen.get("streams", {}),
             "frames_per_s": timing.get("frames_per_s", 0.0),
             "latency_ms": timing.get("latency_ms", {}),

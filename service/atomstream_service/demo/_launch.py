@@ -33,14 +33,14 @@ class Launched:
     def url(self) -> str:
         return f"http://{self.http}"
 
-    def control(self, actor: str | None = None) -> ControlClient:
-        return ControlClient(self.url, actor=actor)
+    def control(self, actor: str | None = None, token: str | None = None) -> ControlClient:
+        return ControlClient(self.url, actor=actor, token=token)
 
 
-def free_endpoint() -> str:
+def free_endpoint(host: str = "127.0.0.1") -> str:
     """A loopback HOST:PORT that nothing listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    with socket.create_server((host, 0)) as probe:
+        return f"{host}:{probe.getsockname()[1]}"
 
 
 @contextlib.contextmanager
@@ -52,11 +52,13 @@ def launched(
     environment: Mapping[str, str] | None = None,
     stderr: IO[bytes] | None = None,
     ready_s: float = 120.0,
+    host: str = "127.0.0.1",
 ) -> Iterator[Launched]:
     """Run `atomstream serve` on free loopback ports until the context ends; ready when it begins.
 
     config : more settings, as TOML
     stderr : a file for its log; None to share this process's standard error
+    host : a loopback address to use
 
     Raises
     ------
@@ -66,7 +68,7 @@ def launched(
     state.mkdir(parents=True, exist_ok=True)
     settings = state / "launched.toml"
     settings.write_text(config, encoding="utf-8")
-    frames, results, http = f"tcp://{free_endpoint()}", f"tcp://{free_endpoint()}", free_endpoint()
+    frames, results, http = f"tcp://{free_endpoint(host)}", f"tcp://{free_endpoint(host)}", free_endpoint(host)
     command = [sys.executable, "-m", "atomstream_service", "serve", "--config", str(settings), "--state", str(state)]
     command += ["--frames", frames, "--results", results, "--http", http, "--bundle", bundle]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)

@@ -15,8 +15,9 @@ from pathlib import Path
 from atomstream_models.bundle import BundleError
 from atomstream_models.runtime import LoadError
 
+from ..errors import AtomstreamError
 from ..logs import flush_logs, set_up_logs
-from ..transport import AddressUnusable, CommandServer
+from ..transport import CommandServer
 from ._engine import Engine
 from ._memory import keep_memory
 from ._operations import Operations
@@ -47,7 +48,7 @@ def main() -> int:
     set_up_logs(spec.config.log_format, spec.config.log_level, "engine")
     try:
         engine = Engine(spec)
-    except (BundleError, LoadError, AddressUnusable) as error:
+    except (BundleError, LoadError, AtomstreamError) as error:
         log.critical("the engine can't start: %s", error)
         return CANNOT_START
     threading.excepthook = _end_on_bug

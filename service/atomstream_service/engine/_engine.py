@@ -10,10 +10,12 @@ from pathlib import Path
 from atomstream_models.runtime import processors
 from atomstream_wire import Event
 
+from ..access import CurveFolder
+from ..config import Config
 from ..members import MemberState
 from ..traces import open_traces
 from ..tracks import TrackLinker
-from ..transport import FrameSocket, ResultSocket
+from ..transport import CurveGuard, FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
 from ._inference import Inference, NotLoaded
@@ -42,6 +44,8 @@ class Engine:
         where the ensemble can't be used.
     AddressUnusable
         where a socket can't be bound or connected.
+    AccessFileError, CurveUnusable
+        where ZeroMQ keys are asked for and can't be had.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -55,12 +59,13 @@ class Engine:
         self.intake: Intake[Job] = Intake(config.frames, _MOST_REQUESTS, lambda job: self.ledger.lost(job.frame.source, "queue"))
         # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
         self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
-        results = ResultSocket(config.results, config.results_backlog)
+        self.guard = _guard(config)
+        results = ResultSocket(config.results, config.results_backlog, guard=self.guard if config.curve else None)
         self._traces = None if config.otel_endpoint is None else open_traces(str(config.otel_endpoint), config.otel_share, "engine")
         self.watch = DriftWatch(config.drift, self._say_at_once)
         self.keeping = Keeping(config.ring_bytes, config.ring_frames, self.watch.scores_of)
         traced = [] if self._traces is None else [frame_traces(self._traces)]
-        self.afterwards = Afterwards([self.watch.see, self._compare, *traced], [self.keeping.keep])
+        self.afterwards = Afterwards([self.watch.see, self._compare], [*traced, self.keeping.keep])
         tracks = TrackLinker(config.tracks) if config.tracks.enabled else None
         self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, self.watch.doubts, tracks)
         self._max_pixels = config.max_pixels
@@ -69,12 +74,14 @@ class Engine:
         active = Active(ensemble, wanted.generation, states, wanted.selected)
         self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map)
         self._receiving = [
-            Receiving(FrameSocket(endpoint), slot, config, self.ledger, self.pipeline.say_at_once)
+            Receiving(FrameSocket(endpoint, guard=self.guard if config.curve_for(endpoint) else None), slot, config, self.ledger, self.pipeline.say_at_once)
             for endpoint, slot in zip(config.frames, self.intake.frames, strict=True)
         ]
 
     def start(self) -> None:
         """Start answering frames."""
+        if self.guard is not None:
+            self.guard.start()
         self.afterwards.start()
         self.pipeline.start()
         self.inference.start()
@@ -98,6 +105,8 @@ class Engine:
         self.keeping.close()
         if self._traces is not None:
             self._traces.close()
+        if self.guard is not None:
+            self.guard.close()
         self._helpers.shutdown()
         self.staging.close()
 
@@ -145,3 +154,11 @@ class Engine:
         run, candidate = None if finished.beside is None else finished.beside.result().candidate, self.inference.candidate
         if run is not None and candidate is not None and candidate.ensemble.card is run.card:
             candidate.compare(finished, run)
+
+
+def _guard(config: Config) -> CurveGuard | None:
+    """Who checks keys; None where no socket needs one."""
+    if not config.needs_curve:
+        return None
+    folder = CurveFolder(config.state)
+    return CurveGuard(folder.service_pair().secret, folder.clients)

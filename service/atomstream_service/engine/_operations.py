@@ -78,6 +78,7 @@ class Operations:
                 "tracks": None if (tracks := self._engine.pipeline.tracks) is None else asdict(tracks.summary),
                 "timing": self._engine.timing.summary(),
                 "unwatched": self._engine.afterwards.skipped,
+                "refused": None if (guard := self._engine.guard) is None else guard.refused(),
                 "memory_bytes": _resident_bytes(),
                 "flags": list(self._engine.pipeline.latest.report.flags) if self._engine.pipeline.latest else [],
             }

@@ -1,6 +1,7 @@
 """ZeroMQ, which nothing else in the service imports: frames in, results out, and the line between the two processes."""
 
 from ._commands import CommandClient, CommandRefused, CommandServer, EngineSilent, EngineUnavailable, Reply
+from ._curve import CurveGuard, CurveUnusable, new_key_pair
 from ._frames import FrameSocket
 from ._recorder import PullSocket, PushSocket
 from ._results import ResultSocket
@@ -11,6 +12,8 @@ __all__ = [
     "CommandClient",
     "CommandRefused",
     "CommandServer",
+    "CurveGuard",
+    "CurveUnusable",
     "EngineSilent",
     "EngineUnavailable",
     "FrameSocket",
@@ -18,4 +21,5 @@ __all__ = [
     "PushSocket",
     "Reply",
     "ResultSocket",
+    "new_key_pair",
 ]

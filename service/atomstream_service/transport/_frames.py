@@ -8,6 +8,7 @@ from typing import Any
 import zmq
 
 from ..config import FramesEndpoint
+from ._curve import CurveGuard
 from ._socket import bind, connect, new_socket
 
 _HIGH_WATER = 4
@@ -18,13 +19,17 @@ class FrameSocket:
     """A SUB or PULL socket, used from one thread.
 
     ZMQ_CONFLATE is never set: it aborts the process on multipart messages.
+
+    guard : asks senders for a key; None takes frames from anybody
     """
 
-    def __init__(self, config: FramesEndpoint, patience_s: float = 5.0) -> None:
+    def __init__(self, config: FramesEndpoint, patience_s: float = 5.0, guard: CurveGuard | None = None) -> None:
         self._socket = new_socket(zmq.SUB if config.socket == "sub" else zmq.PULL)
         self._socket.set_hwm(_HIGH_WATER)
         if config.socket == "sub":
             self._socket.subscribe(b"")
+        if guard is not None:
+            guard.protect(self._socket)
         if config.attach == "bind":
             bind(self._socket, config.endpoint, patience_s)
         else:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from .._body import most_bytes, read_body
+from ...access import Body, body_limits
 from .._service import Service
 from .._single import infer_one
 from ._answer import answer, check_size
@@ -32,6 +32,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 def infer_routes(service: Service) -> APIRouter:
     """Routes that answer frames."""
     router = APIRouter(prefix="/v2")
+    most = body_limits(service.config.max_pixels, 0)[Body.FRAME]
 
     @router.post(
         "/models/{model}/infer",
@@ -58,12 +59,12 @@ def infer_routes(service: Service) -> APIRouter:
         accepted_coding: Annotated[str | None, Header(alias="Accept-Encoding", description="gzip or deflate alone compresses the answer")] = None,
     ) -> Response:
         """Frames are answered one by one and never delay the stream by more than one frame each. Only the live ensemble answers."""
-        body = await read_body(request, most_bytes(service.config.max_pixels))
+        body = await request.body()
         return await run_in_threadpool(_infer, model, version, body, json_length, coding, accepted_coding)
 
     def _infer(model: str, version: str | None, body: bytes, json_length: str | None, coding: str | None, accepted_coding: str | None) -> Response:
         live = check_live(service, model, version)
-        received = read_inference(decoded(body, coding, most_bytes(service.config.max_pixels)), json_length)
+        received = read_inference(decoded(body, coding, most), json_length)
         wanted = wanted_of(received.message)
         frames = frames_of(received.message.inputs[0], received.binary, service.config.max_pixels)
         check_size(frames.size, wanted.binary, len(service.registered(live.name, live.version).card.classes))

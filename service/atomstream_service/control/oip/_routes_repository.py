@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from .._body import read_body
 from .._refusal import RequestRefused
 from .._requests import Actor, Expected, InControl
 from .._service import Service
@@ -17,7 +16,6 @@ from ._messages import IndexEntry, IndexRequest, RepositoryRequest
 from ._model import find, index
 from ._schema import inlined
 
-_MOST_BYTES = 1 << 20
 _REASON = "open inference protocol"
 _UNLOAD_HINT = "unload_dependents"
 
@@ -32,7 +30,7 @@ def repository_routes(service: Service) -> APIRouter:
 
     @router.post("/index", summary="Registered ensembles; the live one is READY", openapi_extra=_takes(IndexRequest))
     async def listed(request: Request) -> list[IndexEntry]:
-        wanted = read_json(await read_body(request, _MOST_BYTES), IndexRequest)
+        wanted = read_json(await request.body(), IndexRequest)
         entries = await run_in_threadpool(index, service)
         return [one for one in entries if one.state == "READY" or not wanted.ready]
 
@@ -69,7 +67,7 @@ def repository_routes(service: Service) -> APIRouter:
 
 
 async def _check_parameters(request: Request, *known: str) -> None:
-    sent = read_json(await read_body(request, _MOST_BYTES), RepositoryRequest).parameters
+    sent = read_json(await request.body(), RepositoryRequest).parameters
     if unknown := [name for name in sent if name not in known]:
         raise RequestRefused(400, "unknown_parameter", f"{', '.join(unknown)} can't be given here: an ensemble is loaded as it was registered")
 
