@@ -1,6 +1,8 @@
 import contextlib
+import threading
 from typing import Any, Dict, Iterator, Optional
 
+from ._errors import RequestFailed, ServiceUnreachable
 from ._http import Http
 
 
@@ -31,9 +33,31 @@ class Lease:
 
     @contextlib.contextmanager
     def held(self, seconds: float = 60.0, *, reason: str = "") -> Iterator[None]:
-        """Control within a context, for so long at most."""
+        """Control within a context, however long it takes: the lease is renewed, and ends by itself so many seconds after this program has died.
+
+        An operator may break it meanwhile; changes are then carried out or refused as for anybody else.
+        """
         self.take(seconds, reason=reason)
+        done = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(seconds, reason, done), name="lease", daemon=True)
+        renewing.start()
         try:
             yield
         finally:
-            self.give_back()
+            done.set()
+            renewing.join()
+            try:
+                self.give_back()
+            except RequestFailed as error:
+                self._http.lease = None
+                if error.code not in ("no_lease", "leased"):
+                    raise
+
+    def _renew(self, seconds: float, reason: str, done: threading.Event) -> None:
+        while not done.wait(seconds / 3):
+            try:
+                if self._http.json("GET", "/v1/lease")["lease"] is None:
+                    return  # it was broken, and is not taken again behind the operator's back
+                self.take(seconds, reason=reason)
+            except (RequestFailed, ServiceUnreachable):
+                continue

@@ -23,6 +23,8 @@ _SETTINGS = """
 warm_shapes = [[128, 128]]
 shadow_every = 2
 trial_frames = 3
+refinement_priority = "normal"
+refinement_cores = 2
 [drift]
 window = 20
 sustain = 3
@@ -53,7 +55,7 @@ class Scope:
         self._results.close()
 
     def frame(self, drift: float) -> NDArray[np.float32]:
-        image = dots((128, 128), CENTRES, height=4.0 - 1.0 * drift) + 0.75 * drift
+        image = dots((128, 128), CENTRES, height=4.0 - 1.0 * drift) + 1.2 * drift
         noisy: NDArray[np.float32] = image + self._random.normal(0, 0.05, image.shape).astype(np.float32)
         return noisy
 
@@ -83,7 +85,7 @@ def _blamed(control: ControlClient) -> list[str]:
 
 
 def test_drift_is_seen_members_go_out_a_refinement_takes_over_and_a_killed_service_comes_back_as_it_was(tmp_path: Path) -> None:
-    bundle = make_plain_bundle(tmp_path / "bundle", biases=(-4.2, -4.1, -4.0, -1.2, -1.1))
+    bundle = make_plain_bundle(tmp_path / "bundle", biases=(-4.2, -4.1, -4.0, -1.35, -1.25), threshold=0.3)
     start = partial(launched, tmp_path / "state", bundle=str(bundle.folder), config=_SETTINGS)
     with start() as service, Scope(service) as scope:
         control = service.control("an autonomous experiment")

@@ -107,7 +107,10 @@ class Config(_Confined):
     drift: DriftSettings = Field(default_factory=DriftSettings, description="how drift is watched for")
     quarantine: QuarantineSettings = Field(default_factory=QuarantineSettings, description="what is done about members that drift, until set over REST")
     watch_folder: Path | None = Field(None, description="bundles dropped here are registered, never activated; null = none")
-    refinement_cores: int = Field(1, ge=1, le=1024, description="processors that a refinement may use, and only while nothing else wants them")
+    refinement_cores: int = Field(1, ge=1, le=1024, description="processors that a refinement may use")
+    refinement_priority: Literal["idle", "low", "normal"] = Field(
+        "low", description="low = a refinement gets a small share of busy processors; idle = nothing until they are free; normal = like everything else"
+    )
     ring_frames: int = Field(500, ge=1, le=1_000_000, description="last frames kept in memory, to be recorded or learned from afterwards")
     ring_bytes: int = Field(1 << 30, ge=1 << 20, description="memory for them, in bytes")
     shadow_every: int = Field(10, ge=1, description="shadow members run on every Nth frame")

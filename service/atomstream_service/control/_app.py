@@ -49,7 +49,7 @@ def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
     def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    describe_access(app, rules)
+    describe_access(app, rules, open_here=config.access == "loopback-open")
     # After the roles, whose refusals it gives their form.
     describe_errors(app)
     # The one added last is met first.

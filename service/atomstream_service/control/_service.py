@@ -64,7 +64,7 @@ class Service:
         )
         self.recording = Recording(Recordings(config.state / "recordings"), self.store, self.call)
         self.refinement = Refinement(
-            Refinements(config.state / "refinements", cores=config.refinement_cores),
+            Refinements(config.state / "refinements", cores=config.refinement_cores, priority=config.refinement_priority),
             self.recording,
             self.registry,
             self.ensembles,
