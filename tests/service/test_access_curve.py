@@ -16,7 +16,7 @@ import pytest
 import zmq
 from conftest import dots, make_plain_bundle
 
-from atomstream_client import Atoms, BadKeys, ClientError, CurveKeys, FramePublisher, KeysRefused, ResultSubscriber
+from atomstream_client import Atoms, BadKeys, BadMessage, ClientError, CurveKeys, FramePublisher, KeysRefused, ResultSubscriber
 from atomstream_service.access import AccessFileError, AccessRefused, CurveFolder, KeyPair, TokenFile, check_listening
 from atomstream_service.access import Role as TokenRole
 from atomstream_service.cli import main
@@ -205,6 +205,31 @@ def test_without_its_guard_a_protected_socket_lets_nobody_in(state: Path) -> Non
 
 def _endpoint(socket: zmq.Socket[bytes]) -> str:
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def test_a_guard_that_has_ended_holds_up_no_other_socket_of_its_process(state: Path) -> None:
+    folder = CurveFolder(state)
+    guard = CurveGuard(folder.service_pair().secret, folder.clients)
+    guarded = ResultSocket("tcp://127.0.0.1:0", 4, guard=guard)
+    guard.close()
+    with ResultSubscriber(_endpoint(guarded._socket), curve=state / "nion.json") as refused:
+        for _ in range(10):
+            guarded.send([b"atoms/x", b"{}"])
+            _heard(refused)
+    guarded.close()
+    plain = ResultSocket("tcp://127.0.0.1:0", 4)
+    with ResultSubscriber(_endpoint(plain._socket)) as results:
+        deadline = time.monotonic() + 10
+        heard = ""
+        while not heard and time.monotonic() < deadline:
+            plain.send([b"atoms/x", b"{}"])
+            try:
+                results.receive(0.05)
+            except BadMessage as error:
+                heard = str(error)
+    plain.close()
+
+    assert heard
 
 
 def _heard(results: ResultSubscriber) -> object:
