@@ -82,6 +82,7 @@ class HandshakeWatch:
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zmq.Socket[bytes]", endpoint: str, with_keys: bool) -> None:
         self._endpoint = endpoint
+        self._watched = socket
         self._mismatch = (
             "these keys are not for this service: its public key is another one, or it asks for no keys"
             if with_keys
@@ -94,6 +95,8 @@ class HandshakeWatch:
         socket.monitor(place, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_FAILURES))
         self.socket: "zmq.Socket[bytes]" = context.socket(zmq.PAIR)
         self.socket.setsockopt(zmq.LINGER, 0)
+        # ZeroMQ waits where its news can't be delivered, and all sockets with it: nothing may limit how many are kept.
+        self.socket.setsockopt(zmq.RCVHWM, 0)
         self.socket.connect(place)
 
     def check(self) -> None:
@@ -104,6 +107,8 @@ class HandshakeWatch:
             raise KeysRefused("{}: {}".format(self._endpoint, self._refusal))
 
     def close(self) -> None:
+        """End watching; before the watched socket is closed, whose last news would otherwise wait for a listener for ever."""
+        self._watched.disable_monitor()
         self.socket.close()
 
     def _take(self, event: int) -> None:

@@ -159,9 +159,9 @@ class FramePublisher:
         self.close()
 
     def _shut(self, linger_ms: int) -> None:
-        self._socket.close(linger=linger_ms)
         if self._watch is not None:
             self._watch.close()
+        self._socket.close(linger=linger_ms)
         self._context.term()
 
     def _check_keys(self) -> None:

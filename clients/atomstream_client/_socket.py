@@ -4,7 +4,7 @@ from ._errors import BadEndpoint
 
 
 def open_socket(socket: "zmq.Socket[bytes]", endpoint: str, attach: str) -> None:
-    """Bind or connect a socket; BadEndpoint where that can't be done, and the socket is closed."""
+    """Bind or connect a socket; BadEndpoint where that can't be done."""
     try:
         socket.setsockopt(zmq.IPV6, 1)
         if attach == "bind":
@@ -12,5 +12,4 @@ def open_socket(socket: "zmq.Socket[bytes]", endpoint: str, attach: str) -> None
         else:
             socket.connect(endpoint)
     except zmq.ZMQError as error:
-        socket.close(linger=0)
         raise BadEndpoint("can't {} {!r}: {}".format(attach, endpoint, error)) from error

@@ -110,8 +110,8 @@ class ResultSubscriber:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._socket.close()
             self._watch.close()
+            self._socket.close()
 
     def __enter__(self) -> "ResultSubscriber":
         return self

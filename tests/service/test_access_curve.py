@@ -16,11 +16,11 @@ import pytest
 import zmq
 from conftest import dots, make_plain_bundle
 
-from atomstream_client import Atoms, BadKeys, ClientError, CurveKeys, FramePublisher, KeysRefused, ResultSubscriber
+from atomstream_client import Atoms, BadKeys, BadMessage, ClientError, CurveKeys, FramePublisher, KeysRefused, ResultSubscriber
 from atomstream_service.access import AccessFileError, AccessRefused, CurveFolder, KeyPair, TokenFile, check_listening
 from atomstream_service.access import Role as TokenRole
 from atomstream_service.cli import main
-from atomstream_service.config import Config, FramesEndpoint
+from atomstream_service.config import Config, FramesEndpoint, load_config
 from atomstream_service.demo import Launched, launched
 from atomstream_service.transport import CurveGuard, CurveUnusable, FrameSocket, ResultSocket, new_key_pair
 
@@ -137,7 +137,7 @@ def _turned_away(publisher: FramePublisher, reader: zmq.Socket[bytes]) -> str:
 def test_a_key_counts_and_ends_while_the_service_runs(guarded: Launched, state: Path) -> None:
     public, secret = new_key_pair()
     server = CurveFolder(state).service_pair().public
-    assert main(["keys", "curve", "add", "late", "--public", public, "--state", str(state)]) == 0
+    assert main(["keys", "curve", "add", "late", f"--public={public}", "--state", str(state)]) == 0
     _answered(guarded, CurveKeys(public, secret, server))
     assert main(["keys", "curve", "revoke", "late", "--state", str(state)]) == 0
 
@@ -207,6 +207,31 @@ def _endpoint(socket: zmq.Socket[bytes]) -> str:
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
 
+def test_a_guard_that_has_ended_holds_up_no_other_socket_of_its_process(state: Path) -> None:
+    folder = CurveFolder(state)
+    guard = CurveGuard(folder.service_pair().secret, folder.clients)
+    guarded = ResultSocket("tcp://127.0.0.1:0", 4, guard=guard)
+    guard.close()
+    with ResultSubscriber(_endpoint(guarded._socket), curve=state / "nion.json") as refused:
+        for _ in range(10):
+            guarded.send([b"atoms/x", b"{}"])
+            _heard(refused)
+    guarded.close()
+    plain = ResultSocket("tcp://127.0.0.1:0", 4)
+    with ResultSubscriber(_endpoint(plain._socket)) as results:
+        deadline = time.monotonic() + 10
+        heard = ""
+        while not heard and time.monotonic() < deadline:
+            plain.send([b"atoms/x", b"{}"])
+            try:
+                results.receive(0.05)
+            except BadMessage as error:
+                heard = str(error)
+    plain.close()
+
+    assert heard
+
+
 def _heard(results: ResultSubscriber) -> object:
     try:
         return results.receive(0.02)
@@ -232,7 +257,7 @@ def test_keys_are_not_replaced_by_chance(state: Path, capsys: pytest.CaptureFixt
     assert main(["keys", "curve", "init", "--state", str(state)]) == 1
     assert main(["keys", "curve", "add", "nion", "--state", str(state), "--out", str(state / "again.json")]) == 1
     assert main(["keys", "curve", "add", "other", "--state", str(state), "--out", str(state / "nion.json")]) == 1
-    assert main(["keys", "curve", "add", "other", "--public", "short", "--state", str(state)]) == 1
+    assert main(["keys", "curve", "add", "other", "--public=short", "--state", str(state)]) == 1
     assert "'nion'" in capsys.readouterr().err
     assert not (state / "again.json").exists()
 
@@ -254,19 +279,20 @@ def test_keys_that_are_none_are_refused_before_anything_is_opened(key: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "told"),
+    ("setting", "value", "told"),
     [
-        ("--http", "0.0.0.0:0", "atomstream keys token add"),
-        ("--http", "[::]:0", "atomstream keys token add"),
-        ("--http", ":0", "atomstream keys token add"),
-        ("--results", "tcp://*:5556", "curve = true"),
-        ("--results", "tcp://192.168.1.2:5556", "curve = true"),
-        ("--frames", "tcp://0.0.0.0:5555", "curve = true"),
+        ("http", "0.0.0.0:0", "atomstream keys token add"),
+        ("http", "[::]:0", "atomstream keys token add"),
+        ("http", ":0", "atomstream keys token add"),
+        ("results", "tcp://*:5556", "curve = true"),
+        ("results", "tcp://192.168.1.2:5556", "curve = true"),
+        ("frames", "tcp://0.0.0.0:5555", "curve = true"),
     ],
 )
-def test_serve_refuses_to_be_open_to_anybody_and_says_what_helps(tmp_path: Path, flag: str, value: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--state", str(tmp_path), flag, value]) == 1
-    said = capsys.readouterr().err
+def test_what_would_be_open_to_anybody_is_refused_with_what_helps(tmp_path: Path, setting: str, value: str, told: str) -> None:
+    with pytest.raises(AccessRefused) as refusal:
+        check_listening(load_config(flags={"state": tmp_path, setting: value}))
+    said = str(refusal.value)
 
     assert "not loopback" in said
     assert value in said

@@ -7,9 +7,9 @@ class Role(StrEnum):
     """What a token lets its holder do; each role may do what those above it may."""
 
     VIEWER = "viewer"
-    """Read: status, members, frames, metrics, journal."""
+    """Read: status, members, frames, recordings, metrics, journal."""
     OPERATOR = "operator"
-    """Run the experiment: change members, switch ensembles, record, refine, infer single frames."""
+    """Run the experiment: change members, switch ensembles, acknowledge drift, record, refine, infer single frames."""
     ADMIN = "admin"
     """Change what the service is: upload and delete ensembles, set policies."""
 

@@ -44,7 +44,11 @@ def _add_curve(parser: argparse.ArgumentParser) -> None:
     one = _action(actions, "add", "make a file with which an instrument or a program is let in", _add_curve_client)
     one.add_argument("name", metavar="NAME", help="whose it is, for the log")
     one.add_argument("--out", type=Path, metavar="FILE", help="where to write the file (NAME.curve.json); carry it to that computer and delete it here")
-    one.add_argument("--public", metavar="KEY", help="let in this public key, whose secret stays where it was made; no file is written")
+    one.add_argument(
+        "--public",
+        metavar="KEY",
+        help="let in this public key, whose secret stays where it was made; no file is written. Write --public='KEY': keys have signs of all kinds",
+    )
     one = _action(actions, "list", "list who is let in", _list_curve)
     one.add_argument("--json", action="store_true", help="for programs")
     _action(actions, "revoke", "let a key in no more", _revoke_curve).add_argument("name", metavar="NAME")

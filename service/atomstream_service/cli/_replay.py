@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from atomstream_client import FramePublisher
+from atomstream_client import FramePublisher, KeysRefused
 from atomstream_models.errors import InputError
 from atomstream_models.movies import UnreadableFile, read_movie
 from atomstream_models.recording import HDF5_SUFFIXES, ImageStack, Recording, is_recording, open_images, open_recording
@@ -99,9 +99,12 @@ def _send(given: argparse.Namespace, frames: _Frames, due_s: NDArray[np.float64]
 def _publisher(source: str, given: argparse.Namespace) -> FramePublisher:
     # A replay that was recorded is replayed under the same name.
     publisher = FramePublisher(_PREFIX + source.removeprefix(_PREFIX), given.to, socket=given.socket, curve=given.curve)
-    if not publisher.wait_for_reader(10):
+    try:
+        if not publisher.wait_for_reader(10):
+            raise InputError(f"no service listens at {given.to}")
+    except (InputError, KeysRefused):
         publisher.close(linger_s=0)
-        raise InputError(f"no service listens at {given.to}")
+        raise
     return publisher
 
 

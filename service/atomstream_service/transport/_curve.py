@@ -72,6 +72,7 @@ class CurveGuard:
         self._lock = threading.Lock()
         self._refused: Counter[Refused] = Counter()
         self._monitors: list[zmq.Socket[bytes]] = []
+        self._protected: list[zmq.Socket[bytes]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="curve", daemon=True)
         self._zap: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REP)
@@ -95,15 +96,27 @@ class CurveGuard:
         socket.monitor(place, sum(_REASONS))
         monitor: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
         monitor.setsockopt(zmq.LINGER, 0)
+        # ZeroMQ waits where its news can't be delivered, and all sockets with it: nothing may limit how many are kept.
+        monitor.setsockopt(zmq.RCVHWM, 0)
         monitor.connect(place)
         self._monitors.append(monitor)
+        self._protected.append(socket)
+
+    def release(self, socket: zmq.Socket[bytes]) -> None:
+        """Hear no more of a socket; before it is closed, since its last news would otherwise wait for a listener for ever."""
+        with self._lock:
+            if socket in self._protected:
+                socket.disable_monitor()
+                self._protected.remove(socket)
 
     def start(self) -> None:
         """Start answering handshakes; they wait until then."""
         self._thread.start()
 
     def close(self) -> None:
-        """Let nobody in any more; after the protected sockets have been closed."""
+        """Let nobody in any more."""
+        for socket in [*self._protected]:
+            self.release(socket)
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(5)

@@ -28,6 +28,7 @@ class FrameSocket:
         self._socket.set_hwm(_HIGH_WATER)
         if config.socket == "sub":
             self._socket.subscribe(b"")
+        self._guard = guard
         if guard is not None:
             guard.protect(self._socket)
         if config.attach == "bind":
@@ -42,4 +43,6 @@ class FrameSocket:
         return [part.buffer for part in self._socket.recv_multipart(copy=False)]
 
     def close(self) -> None:
+        if self._guard is not None:
+            self._guard.release(self._socket)
         self._socket.close()

@@ -20,6 +20,7 @@ class ResultSocket:
     def __init__(self, endpoint: str, backlog: int, patience_s: float = 5.0, guard: CurveGuard | None = None) -> None:
         self._socket = new_socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, backlog)
+        self._guard = guard
         if guard is not None:
             guard.protect(self._socket)
         bind(self._socket, endpoint, patience_s)
@@ -29,4 +30,6 @@ class ResultSocket:
         self._socket.send_multipart(parts, copy=False)
 
     def close(self) -> None:
+        if self._guard is not None:
+            self._guard.release(self._socket)
         self._socket.close()
