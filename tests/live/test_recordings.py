@@ -124,7 +124,9 @@ def test_recordings_that_can_not_be_are_refused_by_name(http: httpx.Client) -> N
     asked: list[tuple[str, dict[str, Any]]] = [("../x", {}), ("taken", {}), ("nothing", {"live": False}), ("x", {"ring": {"last": 0}})]
     answers = [http.post("/v1/recordings", json={"name": name, **more}) for name, more in asked]
     unknown = http.post("/v1/recordings/nobody/stop")
+    none_left = http.post("/v1/recordings", json={"name": "none", "live": False, "ring": {"source": "somebody/else"}})
     http.post("/v1/recordings/taken/stop")
 
-    assert [answer.status_code for answer in (*answers, unknown)] == [422, 409, 422, 422, 404]
+    assert [answer.status_code for answer in (*answers, unknown, none_left)] == [422, 409, 422, 422, 404, 409]
+    assert "none" not in [one["name"] for one in http.get("/v1/recordings").json()["recordings"]]
     assert "taken" in answers[1].json()["detail"]

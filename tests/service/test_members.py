@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from atomstream_service.control._keeper import Keeper, restored
 from atomstream_service.control._members import Members
 from atomstream_service.control._refusal import RequestRefused
-from atomstream_service.control._store import Store, StoreUnusable
-from atomstream_service.control._wish import EnsembleRef, Lineup, Wish
+from atomstream_service.control._store import Entry, Store, StoreUnusable
+from atomstream_service.control._wish import EnsembleRef, Lineup, Trial, Wish, as_json, brought_back, from_json, with_ensemble
 from atomstream_service.members import MemberState
 from atomstream_service.transport import EngineSilent, EngineUnavailable
 
@@ -45,7 +46,7 @@ class Held(Members):
     """Members with the wish that they change within reach."""
 
     def __init__(self, store: Store, engine: Engine, bundle: str, min_active: int) -> None:
-        self.keeper = Keeper(restored(store, Lineup(EnsembleRef("plain", "1", bundle), dict.fromkeys(IDS, ON), False)), store, engine)
+        self.keeper = Keeper(restored(store, Lineup(EnsembleRef("plain", "1", bundle), dict.fromkeys(IDS, ON), False), lambda ref: True), store, engine)
         super().__init__(self.keeper, min_active)
 
     @property
@@ -82,6 +83,37 @@ def test_another_ensemble_starts_with_all_members_and_a_higher_generation(store:
     other = _members(store, Engine(), bundle="b" * 64).wish
 
     assert (other.generation, other.states["m01"], other.live.selected) == (generation + 1, ON, False)
+
+
+def test_an_ensemble_that_has_gone_gives_way_to_the_configured_one_under_a_new_generation(store: Store) -> None:
+    members = _members(store, Engine())
+    other = EnsembleRef("other", "1", "b" * 64)
+    with members.keeper.turn() as before:
+        after = with_ensemble(before, other, ["m00"], on_trial=False)
+        members.keeper.carry_out(after, Entry("kim", "activate", str(other), "", None, None, after.generation))
+    configured = Lineup(EnsembleRef("plain", "1", "a" * 64), dict.fromkeys(IDS, ON), False)
+
+    assert restored(store, configured, lambda ref: True).live.ensemble == other
+    back = restored(store, configured, lambda ref: ref != other)
+    assert (back.live, back.generation) == (configured, after.generation + 1)
+
+
+def test_coming_back_to_an_ensemble_brings_back_its_members_and_tries_failed_ones_anew(store: Store) -> None:
+    members = _members(store, Engine())
+    members.change({"m01": OFF}, "kim", "")
+    members.mark_failed({"m02": "out of memory"})
+    first = members.wish
+    other = EnsembleRef("other", "1", "b" * 64)
+    there = with_ensemble(first, other, ["x"], on_trial=True)
+    back = with_ensemble(replace(there, trial=None), first.live.ensemble, IDS, on_trial=True)
+
+    assert there.trial == Trial(first.live, there.generation + 1)
+    assert brought_back(there).live == first.live
+    assert brought_back(there).generation == there.generation + 1
+    assert back.states == {"m00": ON, "m01": OFF, "m02": ON}
+    assert back.live.selected
+    assert [one.ensemble for one in back.earlier] == [other]
+    assert from_json(as_json(there)) == there
 
 
 def test_without_an_engine_the_change_is_remembered_and_told_when_it_is_back(store: Store) -> None:

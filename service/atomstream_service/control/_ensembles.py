@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from atomstream_models.bundle import Bundle
+from atomstream_models.bundle import Bundle, BundleError
 
+from ..errors import AtomstreamError
 from ..registry import NotRegistered
 from ..transport import EngineUnavailable
 from ._keeper import Keeper
@@ -95,7 +96,7 @@ class Ensembles:
         seconds = self._stage(bundle)
         with self._keeper.turn(expected_generation) as before:
             self._keeper.remember(replace(before, candidate=ref), _entry("shadow", before.candidate, ref, actor, reason, before.generation))
-            self.tell_candidate(actor, reason)
+            self._tell_candidate(actor, reason)
             return Activated(before.generation, seconds)
 
     def drop_candidate(self, actor: str, reason: str) -> int:
@@ -110,11 +111,21 @@ class Ensembles:
             if before.candidate is None:
                 raise RequestRefused(404, "no_candidate", "no ensemble runs beside the live one")
             self._keeper.remember(replace(before, candidate=None), _entry("drop_candidate", before.candidate, None, actor, reason, before.generation))
-            self.tell_candidate(actor, reason)
+            self._tell_candidate(actor, reason)
             return before.generation
 
-    def tell_candidate(self, actor: str, reason: str) -> None:
-        """Bring the engine's candidate in line with the wish; an engine that is away is told when it is back."""
+    def remind_of_candidate(self) -> None:
+        """Bring an engine up to a candidate that it has missed; one that can't be loaded here any more is given up."""
+        try:
+            self._tell_candidate("control", "the engine had missed this change")
+        except (AtomstreamError, BundleError) as error:
+            log.error("candidate %s is given up: %s", self._keeper.wish.candidate, error)
+            with self._keeper.turn() as before:
+                self._keeper.remember(
+                    replace(before, candidate=None), _entry("drop_candidate", before.candidate, None, "control", str(error), before.generation)
+                )
+
+    def _tell_candidate(self, actor: str, reason: str) -> None:
         candidate = self._keeper.wish.candidate
         folder = None if candidate is None else str(self._shelf(candidate.name, candidate.version).folder)
         arguments = {"sha256": None if candidate is None else candidate.sha256, "folder": folder, "why": {"actor": actor, "reason": reason}}

@@ -96,14 +96,15 @@ class Keeper:
             return
 
 
-def restored(store: Store, configured: Lineup) -> Wish:
-    """The remembered wish, or a fresh one where the service is configured with another ensemble than when it was made.
+def restored(store: Store, configured: Lineup, usable: Callable[[EnsembleRef], bool]) -> Wish:
+    """The remembered wish, or a fresh one where the service is configured with another ensemble than when it was made, or its ensemble has gone.
 
     configured : the ensemble that the service is started with, all members enabled
+    usable : whether an ensemble is still here and sound
     """
     remembered: dict[str, Any] | None = store.read("wish")
     before = None if remembered is None else from_json(remembered)
-    if before is not None and store.read("configured") == configured.ensemble.sha256:
+    if before is not None and store.read("configured") == configured.ensemble.sha256 and usable(before.live.ensemble):
         return before
     generation = 1 if before is None else before.next_generation
     wish = Wish(configured, generation)

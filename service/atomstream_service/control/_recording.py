@@ -10,6 +10,7 @@ from typing import Any
 
 from ..record import RecorderFeed, RecordingHandle, RecordingInfo, RecordingRequest, Recordings
 from ..transport import CommandRefused, EngineUnavailable
+from ._refusal import RequestRefused
 from ._store import Entry, Store
 from ._types import Call
 
@@ -56,6 +57,8 @@ class Recording:
             where the name can't be used, or the recorder can't begin.
         EngineUnavailable
             where nobody is there to hand frames over; nothing is left behind.
+        RequestRefused
+            409 where only frames of the ring are wanted and it holds none of them.
         """
         handle = self._recordings.start(name, request)
         running = _Running(handle, RecorderFeed(handle.endpoint))
@@ -66,10 +69,12 @@ class Recording:
             with self._lock:
                 self._running[name] = running
             if ring is not None:
-                self._call("copy_ring", {"endpoint": handle.endpoint, "selection": ring}, timeout_s=_ENGINE_S)
+                copied = self._call("copy_ring", {"endpoint": handle.endpoint, "selection": ring}, timeout_s=_ENGINE_S).body["frames"]
+                if not copied and not live:
+                    raise RequestRefused(409, "nothing_to_record", "the ring holds no such frame")
             if live:
                 self._feed(running)
-        except (EngineUnavailable, CommandRefused):
+        except (EngineUnavailable, CommandRefused, RequestRefused):
             self._end(name)
             self._recordings.delete(name)
             raise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from atomstream_models.bundle import Bundle, open_bundle
+from atomstream_models.bundle import Bundle, BundleError, open_bundle
 
 from ..access import Gatekeeper, TokenFile
 from ..config import Config
@@ -14,7 +15,7 @@ from ..engine import EngineSpec, Wanted
 from ..members import MemberState
 from ..record import Recordings
 from ..refinements import Refinements
-from ..registry import Registry, RegistryEntry, RegistryError, WatchFolder
+from ..registry import NotRegistered, Registry, RegistryEntry, RegistryError, WatchFolder
 from ..transport import EngineUnavailable, Reply
 from ._drift import Drift
 from ._ensembles import Ensembles, reference
@@ -28,6 +29,8 @@ from ._refusal import RequestRefused
 from ._store import Entry, Store
 from ._supervisor import EngineState, Supervisor
 from ._wish import EnsembleRef, Lineup, Wish, without
+
+log = logging.getLogger(__name__)
 
 
 class Service:
@@ -47,7 +50,7 @@ class Service:
         self.registry.adopt(configured, "configured", "control")
         self._opened: dict[tuple[str, str], Bundle] = {}
         every_member = Lineup(reference(configured), dict.fromkeys(configured.card.member_ids, MemberState.ENABLED), False)
-        self.keeper = Keeper(restored(self.store, every_member), self.store, self._tell)
+        self.keeper = Keeper(restored(self.store, every_member, self._is_usable), self.store, self._tell)
         self.members = Members(self.keeper, config.min_active)
         self.ensembles = Ensembles(
             self.keeper, self.registered, self.call, self.metrics.meters, min_active=config.min_active, trial_frames=config.trial_frames, load_s=config.start_s
@@ -99,6 +102,13 @@ class Service:
         if (name, version) not in self._opened:
             self._opened[name, version] = open_bundle(self.registry.get(name, version).folder)
         return self._opened[name, version]
+
+    def _is_usable(self, ref: EnsembleRef) -> bool:
+        try:
+            return self.registered(ref.name, ref.version).sha256 == ref.sha256
+        except (NotRegistered, BundleError) as error:
+            log.error("%s was the live ensemble and can't be used any more: %s", ref, error)
+            return False
 
     def note_registered(self, entry: RegistryEntry, actor: str) -> None:
         """Journal an ensemble that has come into the registry."""
@@ -261,4 +271,4 @@ class Service:
             self.keeper.remind()
         candidate, wanted = status["candidate"], self.wish.candidate
         if (None if candidate is None else candidate["sha256"]) != (None if wanted is None else wanted.sha256):
-            self.ensembles.tell_candidate("control", "the engine had missed this change")
+            self.ensembles.remind_of_candidate()

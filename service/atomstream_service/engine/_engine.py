@@ -113,7 +113,7 @@ class Engine:
     def stage(self, sha256: str, folder: Path) -> None:
         """Have an ensemble loaded, accepted and warm, wherever it is held; raises CommandRefused where it can't be."""
         if not self.inference.holds(sha256) and sha256 not in self.staging.keys:
-            self.staging.stage(folder)
+            self.staging.stage(sha256, folder)
 
     def apply(self, wanted: Wanted, why: Mapping[str, str]) -> None:
         """Bring about a wanted state from the next frame on; returns once no older result can follow. Loads the ensemble where it has to."""
@@ -126,7 +126,7 @@ class Engine:
                 self.inference.apply(wanted, loaded).result()
                 break
             except NotLoaded:
-                self.staging.stage(wanted.folder)
+                self.staging.stage(wanted.sha256, wanted.folder)
         active = self.inference.active
         about = {"name": active.ensemble.card.name, "version": active.ensemble.card.version, "states": dict(wanted.states)}
         kind = "member" if before.ensemble is active.ensemble else "ensemble"
@@ -141,7 +141,7 @@ class Engine:
                 return
             ensemble = self.staging.take(sha256)
             while ensemble is None:
-                self.staging.stage(folder)
+                self.staging.stage(sha256, folder)
                 ensemble = self.staging.take(sha256)
             candidate = Candidate(ensemble, self._max_pixels)
         self.inference.set_candidate(candidate).result()

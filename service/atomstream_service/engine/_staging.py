@@ -50,13 +50,13 @@ class Staging:
             raise
         return ensemble
 
-    def stage(self, folder: Path) -> LoadedEnsemble:
-        """Load a bundle and keep it here, by its checksum; one that is here already is not loaded again.
+    def stage(self, sha256: str, folder: Path) -> LoadedEnsemble:
+        """Load a bundle and keep it here, by its checksum.
 
         Raises
         ------
         CommandRefused
-            with the failed check's name.
+            with the failed check's name; `checksum` where another bundle lies in the folder by now.
         """
         try:
             ensemble = self.load(folder)
@@ -64,9 +64,11 @@ class Staging:
             raise CommandRefused(error.check, str(error)) from error
         except LoadError as error:
             raise CommandRefused("load", str(error)) from error
-        key = ensemble.bundle.sha256
+        if ensemble.bundle.sha256 != sha256:
+            ensemble.close()
+            raise CommandRefused("checksum", f"the bundle in {folder} is {ensemble.bundle.sha256[:12]}, not {sha256[:12]}")
         with self._lock:
-            kept = self._loaded.setdefault(key, ensemble)
+            kept = self._loaded.setdefault(sha256, ensemble)
         if kept is not ensemble:
             ensemble.close()
         return kept
