@@ -3,15 +3,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
+from waiting import until
 
 from atomstream_client import Atoms, FramePublisher, ResultSubscriber
 from atomstream_service.demo import Launched, launched
@@ -71,14 +71,6 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def _until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 30
-    while not good(seen := look()):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
-    return seen
-
-
 def _service(tmp_path: Path, state: Path, more: str = "") -> Iterator[Launched]:
     bundle = tmp_path / "bundle"
     folder = bundle / "bundle" if bundle.exists() else make_plain_bundle(bundle, biases=(-4.6, -4.0, -3.4, -2.8)).folder
@@ -91,19 +83,19 @@ def test_a_member_that_leaves_the_others_is_named_in_an_event_in_the_journal_and
         with Scope(service) as scope, httpx.Client(base_url=service.url, timeout=30) as http:
             for _ in range(25):
                 scope.send(scope.agreed())
-            quiet = _until(lambda: http.get("/v1/drift").json()["sources"].get("test/scope", {}), lambda one: one.get("frames", 0) >= 22)
+            quiet = until(lambda: http.get("/v1/drift").json()["sources"].get("test/scope", {}), lambda one: one.get("frames", 0) >= 22)
             for _ in range(20):
                 scope.send(scope.disputed())
             doubted = scope.send(scope.disputed())
             metrics = http.get("/metrics").text
-            loud = _until(lambda: http.get("/v1/drift").json()["sources"]["test/scope"], lambda one: one["members"]["m03"]["alarm"]["raised"])
-            lines = _until(lambda: http.get("/v1/journal").json()["entries"], lambda all_: any(line["target"] == "m03" for line in all_))
+            loud = until(lambda: http.get("/v1/drift").json()["sources"]["test/scope"], lambda one: one["members"]["m03"]["alarm"]["raised"])
+            lines = until(lambda: http.get("/v1/journal").json()["entries"], lambda all_: any(line["target"] == "m03" for line in all_))
             members = {one["id"]: one for one in http.get("/v1/members").json()["members"]}
             os.kill(http.get("/v1/status").json()["engine"]["pid"], signal.SIGKILL)
-            _until(lambda: http.get("/v1/status").json()["engine"], lambda one: one["restarts"] == 1 and one["state"] == "ready")
-            restarted = _until(lambda: http.get("/v1/drift").json()["sources"], lambda all_: "test/scope" in all_)["test/scope"]
+            until(lambda: http.get("/v1/status").json()["engine"], lambda one: one["restarts"] == 1 and one["state"] == "ready")
+            restarted = until(lambda: http.get("/v1/drift").json()["sources"], lambda all_: "test/scope" in all_)["test/scope"]
             released = http.post("/v1/drift/m03/acknowledge", json={"reason": "the beam was blocked"}).json()
-            after = _until(lambda: http.get("/v1/drift").json()["sources"]["test/scope"], lambda one: not one["members"]["m03"]["alarm"]["raised"])
+            after = until(lambda: http.get("/v1/drift").json()["sources"]["test/scope"], lambda one: not one["members"]["m03"]["alarm"]["raised"])
 
     assert quiet["advice"] == []
     assert not any(one["alarm"]["raised"] for one in quiet["members"].values())
@@ -127,7 +119,7 @@ def test_with_automatic_quarantine_a_drifted_member_is_taken_out_and_comes_back_
                 scope.send(scope.agreed())
             for _ in range(20):
                 scope.send(scope.disputed())
-            out = _until(lambda: http.get("/v1/members").json(), lambda one: one["members"][3]["state"] == "quarantined")
+            out = until(lambda: http.get("/v1/members").json(), lambda one: one["members"][3]["state"] == "quarantined")
             without = scope.send(scope.disputed())
             back = http.post("/v1/drift/m03/acknowledge", json={"state": "shadow", "reason": "let it run along"}).json()
             actors = [line["actor"] for line in http.get("/v1/journal").json()["entries"] if line["action"] == "quarantine"]

@@ -3,15 +3,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from conftest import dots, make_plain_bundle
 from streaming import streaming
+from waiting import until
 
 from atomstream_client import Atoms, FramePublisher, ResultSubscriber
 from atomstream_models.bundle import Bundle, pack
@@ -45,14 +45,6 @@ def http(plain_service: Launched) -> Iterator[httpx.Client]:
         yield client
 
 
-def _until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 30
-    while not good(seen := look()):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
-    return seen
-
-
 def test_an_uploaded_ensemble_is_registered_activated_compared_and_rolled_back(
     plain_service: Launched, http: httpx.Client, other: Bundle, zipped: bytes
 ) -> None:
@@ -67,14 +59,14 @@ def test_an_uploaded_ensemble_is_registered_activated_compared_and_rolled_back(
         stream.wait_for(2)
         shadow = http.post("/v1/ensembles/other/1/activate", json={"mode": "shadow", "reason": "looks better"})
         assert shadow.status_code == 200, shadow.text
-        _until(lambda: http.get("/v1/status").json()["ensemble"]["candidate"], lambda one: one is not None and one["frames"] >= 3)
+        until(lambda: http.get("/v1/status").json()["ensemble"]["candidate"], lambda one: one is not None and one["frames"] >= 3)
         live = http.post("/v1/ensembles/other/1/activate", json={"mode": "live", "reason": "it is better"})
         assert live.status_code == 200, live.text
         generation = live.json()["generation"]
         seen = len(stream.answers)
         stream.wait_for(seen + 6)
         members = http.get("/v1/members").json()
-        uses = _until(lambda: {one["name"]: one["use"] for one in http.get("/v1/ensembles").json()["ensembles"]}, lambda one: one["plain"] == "earlier")
+        uses = until(lambda: {one["name"]: one["use"] for one in http.get("/v1/ensembles").json()["ensembles"]}, lambda one: one["plain"] == "earlier")
         back = http.post("/v1/ensembles/rollback", json={"reason": "it was not"})
         stream.wait_for(len(stream.answers) + 3)
 
@@ -138,7 +130,7 @@ def test_an_ensemble_that_fails_in_its_first_frames_is_taken_back_and_the_servic
         activated = http.post("/v1/ensembles/fragile/1/activate", json={}).json()["generation"]
         publisher.publish(dots((64, 64), [(20.0, 20.0)]) - 15)
         answer = results.receive(20)
-        status = _until(lambda: http.get("/v1/status").json()["ensemble"], lambda one: one["name"] == "good")
+        status = until(lambda: http.get("/v1/status").json()["ensemble"], lambda one: one["name"] == "good")
         lines = http.get("/v1/journal").json()["entries"]
         http.patch("/v1/members/m01", json={"state": "shadow"})
         publisher.publish(dots((64, 64), [(20.0, 20.0)]))
@@ -165,7 +157,7 @@ def test_a_killed_service_comes_back_with_the_same_ensemble_members_and_candidat
         os.kill(service.process.pid, signal.SIGKILL)
         service.process.wait()
     with start() as service, httpx.Client(base_url=service.url, timeout=60) as http:
-        after = _until(lambda: http.get("/v1/status").json(), lambda one: one["ensemble"]["candidate"] is not None)
+        after = until(lambda: http.get("/v1/status").json(), lambda one: one["ensemble"]["candidate"] is not None)
 
     assert after["ensemble"]["sha256"] == before["ensemble"]["sha256"] == other.sha256
     assert after["ensemble"]["generation"] == before["ensemble"]["generation"]

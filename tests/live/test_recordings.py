@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from conftest import dots, make_plain_bundle
+from waiting import until
 
 from atomstream_client import Atoms, FramePublisher, ResultSubscriber
 from atomstream_models.recording import open_recording
@@ -51,25 +52,17 @@ def send(plain_service: Launched) -> Iterator[Callable[[int], list[Atoms]]]:
         yield sent
 
 
-def _until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 30
-    while not good(seen := look()):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
-    return seen
-
-
 def test_what_was_just_seen_and_what_comes_are_recorded_with_their_results_and_the_journal(
     http: httpx.Client, send: Callable[[int], list[Atoms]], tmp_path: Path
 ) -> None:
     before = send(3)
-    _until(lambda: http.get("/v1/ring").json()["count"], lambda count: count >= 3)
+    until(lambda: http.get("/v1/ring").json()["count"], lambda count: count >= 3)
     begun = http.post("/v1/recordings", json={"name": "night-1", "ring": {"last": 2}, "reason": "before the tip goes"})
     assert begun.status_code == 201, begun.text
     http.patch("/v1/members/m01", json={"state": "disabled", "reason": "fog"})
     after = send(4)
     http.patch("/v1/members/m01", json={"state": "enabled"})
-    _until(lambda: http.get("/v1/recordings/night-1").json()["frames"], lambda frames: frames >= 6)
+    until(lambda: http.get("/v1/recordings/night-1").json()["frames"], lambda frames: frames >= 6)
     stopped = http.post("/v1/recordings/night-1/stop").json()
     (tmp_path / "night.h5").write_bytes(http.get("/v1/recordings/night-1/file").content)
     with open_recording(tmp_path / "night.h5") as recording:
@@ -91,7 +84,7 @@ def test_what_was_just_seen_and_what_comes_are_recorded_with_their_results_and_t
 
 def test_a_selection_of_the_ring_alone_is_a_finished_recording_at_once(http: httpx.Client, send: Callable[[int], list[Atoms]]) -> None:
     answers = send(10)
-    held = _until(lambda: http.get("/v1/ring").json(), lambda one: one["seqs"][-1][1] == answers[-1].report.seq)
+    held = until(lambda: http.get("/v1/ring").json(), lambda one: one["seqs"][-1][1] == answers[-1].report.seq)
     wanted = [[one.report.session, one.report.seq] for one in answers[-3:-1]]
     kept = http.post("/v1/recordings", json={"name": "two", "ring": {"frames": wanted}, "live": False}).json()
     listed = {one["name"]: one["state"] for one in http.get("/v1/recordings").json()["recordings"]}
@@ -109,10 +102,10 @@ def test_a_recording_goes_on_with_the_engine_that_comes_after_a_killed_one(http:
     send(2)
     engine = http.get("/v1/status").json()["engine"]
     os.kill(engine["pid"], signal.SIGKILL)
-    _until(lambda: http.get("/v1/status").json()["engine"], lambda one: one["restarts"] == engine["restarts"] + 1 and one["state"] == "ready")
+    until(lambda: http.get("/v1/status").json()["engine"], lambda one: one["restarts"] == engine["restarts"] + 1 and one["state"] == "ready")
     time.sleep(0.5)  # the publisher has to find the new engine
     send(2)
-    seen = _until(lambda: http.get("/v1/recordings/through").json(), lambda one: one["frames"] >= 4)
+    seen = until(lambda: http.get("/v1/recordings/through").json(), lambda one: one["frames"] >= 4)
     stopped = http.post("/v1/recordings/through/stop").json()
 
     assert seen["state"] == "recording"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
 from streaming import streaming
+from waiting import until
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_models.bundle import Bundle
@@ -84,14 +85,6 @@ class Feed:
         result = self.send(image)
         assert isinstance(result, Atoms), result
         return result
-
-
-def _until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 20
-    while not good(seen := look()):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.02)
-    return seen
 
 
 def test_a_swap_under_load_loses_no_frame_and_mixes_nothing(graphene: Bundle, tmp_path: Path) -> None:
@@ -204,7 +197,7 @@ def test_a_candidate_is_compared_with_the_live_ensemble_and_becomes_live_without
         for _ in range(3):
             answer = feed.answer(dots((64, 64), [(20.0, 20.0), (40.0, 44.0)]))
             assert answer.report.ensemble.name == "plain"
-        compared = _until(lambda: engine.call("status")["candidate"], lambda one: one["frames"] == 3)
+        compared = until(lambda: engine.call("status")["candidate"], lambda one: one["frames"] == 3)
         engine.apply(candidate, 2)
         status = engine.call("status")
         engine.call("set_candidate", sha256=live.sha256, folder=str(live.folder), why=WHY)
@@ -227,7 +220,7 @@ def test_a_candidate_that_fails_says_why_and_disturbs_nobody(tmp_path: Path) -> 
     with engine_process(live, tmp_path / "run", shadow_every=1) as engine, Feed(engine) as feed:
         engine.call("set_candidate", sha256=candidate.sha256, folder=str(candidate.folder), why=WHY)
         answer = feed.answer(dots((64, 64), [(20.0, 20.0)]) - 5)
-        seen = _until(lambda: engine.call("status")["candidate"], lambda one: one["failed"] == 1)
+        seen = until(lambda: engine.call("status")["candidate"], lambda one: one["failed"] == 1)
 
     assert answer.report.members_used == ("m00", "m01")
     assert "m01" in seen["failure"]

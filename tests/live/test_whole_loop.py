@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
+from waiting import until
 
 from atomstream_client import Atoms, ControlClient, FramePublisher, ResultSubscriber
 from atomstream_models.metrics import score
@@ -71,14 +70,6 @@ class Scope:
         return float(np.mean([score(self.send(drift).atoms[:, :2], truth, 5.0).f1 for _ in range(frames)]))
 
 
-def _until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 60
-    while not good(seen := look()):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.05)
-    return seen
-
-
 def _blamed(control: ControlClient) -> list[str]:
     standing = control.drift.standing()["sources"].get("test/scope", {"members": {}})
     return [member for member, one in standing["members"].items() if one["alarm"]["raised"]]
@@ -95,7 +86,7 @@ def test_drift_is_seen_members_go_out_a_refinement_takes_over_and_a_killed_servi
         for _ in range(15):
             scope.send(1.0)
         drifted = scope.f1(1.0)
-        blamed = _until(lambda: _blamed(control), lambda found: len(found) == 2)
+        blamed = until(lambda: _blamed(control), lambda found: len(found) == 2)
 
         with control.lease.held(reason="members out, then a new ensemble"):
             for member in blamed:
@@ -106,11 +97,11 @@ def test_drift_is_seen_members_go_out_a_refinement_takes_over_and_a_killed_servi
             job = control.refinements.start(ring={"last": 6}, parameters=_QUICK, name="refined", version="1", then="shadow", reason="from what was just seen")
             shares = [event["share"] for event in control.refinements.follow(job)]
             done = control.refinements.wait(job)
-            _until(lambda: (scope.send(1.0), control.ensembles.candidate())[1], lambda one: one is not None and one["frames"] >= 3)
+            until(lambda: (scope.send(1.0), control.ensembles.candidate())[1], lambda one: one is not None and one["frames"] >= 3)
             candidate = control.ensembles.candidate()
             activated = control.ensembles.activate("refined", "1", reason="it agrees with the good members")
         refined = scope.f1(1.0)
-        before = _until(control.status, lambda status: status["ensemble"]["trial"] is None)
+        before = until(control.status, lambda status: status["ensemble"]["trial"] is None)
         os.kill(service.process.pid, signal.SIGKILL)
         service.process.wait()
     with start() as service, Scope(service) as scope:
