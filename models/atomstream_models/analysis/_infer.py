@@ -59,6 +59,9 @@ def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMember
         return Inferred(prepared, (), (), np.zeros((len(card.classes), rows, columns), np.float32), None)
     channels = _as_slice(card.atom_channels)
     outputs = run(prepared.tensor, members)
+    for member, output in zip(members, outputs, strict=True):
+        if output.shape != (card.channels, *prepared.tensor.shape[2:]):
+            raise MemberFailed(member, f"it answers {list(output.shape)}, not {[card.channels, *prepared.tensor.shape[2:]]}")
     maps = tuple(np.ascontiguousarray(output[channels, :rows, :columns]) for output in outputs)
     mean, std = mean_std(maps, each)
     if not np.isfinite(mean.sum()):

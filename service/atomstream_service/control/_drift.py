@@ -6,9 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from ..drift import DriftSettings, DriftSnapshot, QuarantinePolicy, QuarantineSettings
 from ..members import MemberState
@@ -26,6 +26,7 @@ _AWAY_S = 0.2
 _SAVE_EVERY_S = 30.0
 _ACTIONS = {"alarm": "drift_alarm", "over": "drift_over"}
 _SNAPSHOT = TypeAdapter(DriftSnapshot)
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 class Drift:
@@ -56,12 +57,13 @@ class Drift:
         self._call = call
         self._engine = engine
         self._min_active = min_active
-        self._policy = QuarantinePolicy(QuarantineSettings.model_validate(store.read("quarantine", quarantine.model_dump())))
-        self._watch = DriftSettings.model_validate(store.read("watch", watch.model_dump()))
+        self._policy = QuarantinePolicy(_remembered(store, "quarantine", quarantine))
+        self._watch = _remembered(store, "watch", watch)
         self._saved_at = time.monotonic()
         self._rounds: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
+        self._ensembles: Mapping[str, str] = {}
         self.sources: Mapping[str, Any] = {}
 
     @property
@@ -87,7 +89,7 @@ class Drift:
         self._thread.join(10)
         try:
             self._save(self._call("drift", {"after": 0, "wait_s": 0.0, "state": True}, timeout_s=2.0).body["state"])
-        except EngineUnavailable as error:
+        except (EngineUnavailable, CommandRefused) as error:
             log.info("drift is remembered as of the last look: %s", error)
 
     def look(self) -> Mapping[str, Any]:
@@ -100,7 +102,8 @@ class Drift:
 
     def of_member(self, member: str) -> dict[str, Any] | None:
         """How one member stands, on the source where it stands out most; None where it has not been watched yet."""
-        found = [{"source": source, **standing["members"][member]} for source, standing in self.sources.items() if member in standing["members"]]
+        about = {source: standing["members"] for source, standing in self.sources.items() if self._is_of_live(source)}
+        found = [{"source": source, **members[member]} for source, members in about.items() if member in members]
         return max(found, key=lambda one: (one["alarm"]["raised"], one["ratio"]), default=None)
 
     def acknowledge(self, subject: str, state: MemberState, source: str | None, actor: str, reason: str) -> tuple[int, bool]:
@@ -142,8 +145,9 @@ class Drift:
                 engine, number = now, 0
             try:
                 told = self._call("drift", {"after": number, "wait_s": _WAIT_S, "state": False}, timeout_s=_WAIT_S + 5.0).body
-                self._follow(told)
+                # Whatever becomes of them, no alarm is journalled twice.
                 number = told["number"]
+                self._follow(told)
                 if told["events"] or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
                     self._save(self._call("drift", {"after": number, "wait_s": 0.0, "state": True}, timeout_s=5.0).body["state"])
             except (EngineUnavailable, CommandRefused):
@@ -153,13 +157,19 @@ class Drift:
                 self._stop.wait(_WAIT_S)
 
     def _follow(self, told: Mapping[str, Any]) -> None:
+        self._ensembles = told["ensembles"]
         self.sources = told["sources"]
         for event in told["events"]:
             subject = event["member"] or event["cause"]
             self._store.record(Entry("drift", _ACTIONS[event["kind"]], subject, event["message"], None, event, event["generation"]), {})
             log.warning("drift on %s: %s", event["source"], event["message"])
         for source, standing in self.sources.items():
-            self._decide(source, _SNAPSHOT.validate_python(standing))
+            if self._is_of_live(source):
+                self._decide(source, _SNAPSHOT.validate_python(standing))
+
+    def _is_of_live(self, source: str) -> bool:
+        """Whether a source's standing is about the live ensemble, rather than one before it whose members may have the same names."""
+        return self._ensembles.get(source) == self._keeper.wish.live.ensemble.sha256
 
     def _decide(self, source: str, standing: DriftSnapshot) -> None:
         last = self._rounds.get(source)
@@ -173,3 +183,12 @@ class Drift:
     def _save(self, state: Mapping[str, Any]) -> None:
         self._store.save({"drift": state})
         self._saved_at = time.monotonic()
+
+
+def _remembered(store: Store, name: str, configured: _Settings) -> _Settings:
+    """Settings that were made over REST, or those of the configuration where there are none, or they are no longer understood."""
+    try:
+        return type(configured).model_validate(store.read(name, configured.model_dump()))
+    except ValueError as error:
+        log.warning("the %s settings made over REST can't be used any more: %s", name, error)
+        return configured

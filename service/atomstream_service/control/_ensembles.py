@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from atomstream_models.bundle import Bundle, BundleError
 
 from ..errors import AtomstreamError
 from ..registry import NotRegistered
-from ..transport import EngineUnavailable
+from ..transport import CommandRefused, EngineUnavailable
 from ._keeper import Keeper
 from ._meters import Meters
 from ._refusal import RequestRefused
@@ -94,10 +95,15 @@ class Ensembles:
         if self._keeper.wish.live.ensemble == ref:
             raise RequestRefused(409, "live_already", f"{ref} is the live ensemble; it can't be compared with itself")
         seconds = self._stage(bundle)
-        with self._keeper.turn(expected_generation) as before:
-            self._keeper.remember(replace(before, candidate=ref), _entry("shadow", before.candidate, ref, actor, reason, before.generation))
-            self._tell_candidate(actor, reason)
-            return Activated(before.generation, seconds)
+        try:
+            with self._keeper.turn(expected_generation) as before:
+                self._check_still_there(ref)
+                self._keeper.remember(replace(before, candidate=ref), _entry("shadow", before.candidate, ref, actor, reason, before.generation))
+                self._tell_candidate(actor, reason)
+                return Activated(before.generation, seconds)
+        except RequestRefused:
+            self._unstage(ref)
+            raise
 
     def drop_candidate(self, actor: str, reason: str) -> int:
         """Take the candidate off the bench; returns the generation, which does not change.
@@ -116,14 +122,17 @@ class Ensembles:
 
     def remind_of_candidate(self) -> None:
         """Bring an engine up to a candidate that it has missed; one that can't be loaded here any more is given up."""
+        wanted = self._keeper.wish.candidate
         try:
             self._tell_candidate("control", "the engine had missed this change")
         except (AtomstreamError, BundleError) as error:
-            log.error("candidate %s is given up: %s", self._keeper.wish.candidate, error)
-            with self._keeper.turn() as before:
-                self._keeper.remember(
-                    replace(before, candidate=None), _entry("drop_candidate", before.candidate, None, "control", str(error), before.generation)
-                )
+            self._give_up_candidate(wanted, str(error))
+
+    def _give_up_candidate(self, wanted: EnsembleRef | None, why: str) -> None:
+        with self._keeper.turn() as before:
+            if wanted is not None and before.candidate == wanted:
+                log.error("candidate %s is given up: %s", wanted, why)
+                self._keeper.remember(replace(before, candidate=None), _entry("drop_candidate", before.candidate, None, "control", why, before.generation))
 
     def _tell_candidate(self, actor: str, reason: str) -> None:
         candidate = self._keeper.wish.candidate
@@ -149,11 +158,18 @@ class Ensembles:
                 if before == wish:
                     self._keeper.settle(replace(before, trial=None))
 
-    def engine_ended(self) -> None:
-        """Go back to the last good ensemble where an engine has ended during a trial, before it is started again."""
+    def engine_ended(self, *, again: bool = False) -> bool:
+        """Before an engine that has ended is started again: go back to the last good ensemble where it was in a trial; whether anything has changed.
+
+        again : it ended a moment ago, too; then a candidate is suspected and given up
+        """
+        wish = self._keeper.wish
+        if again and wish.candidate is not None:
+            self._give_up_candidate(wish.candidate, "the engine ended again and again while it ran beside the live ensemble")
         with self._keeper.turn() as before:
             if before.trial is not None:
                 self._give_up(before, "control", "the engine ended while the new ensemble answered its first frames")
+        return self._keeper.wish != wish
 
     def _give_up(self, before: Wish, actor: str, reason: str) -> None:
         after = brought_back(before)
@@ -175,14 +191,30 @@ class Ensembles:
         ref, seconds = reference(bundle), self._stage(bundle)
         try:
             with self._keeper.turn(expected_generation) as before:
+                self._check_still_there(ref)
                 after = with_ensemble(before, ref, bundle.card.member_ids, on_trial=self._trial_frames > 0)
                 if after.live.enabled < self._min_active:
                     raise RequestRefused(409, "min_active", f"{ref} would have {after.live.enabled} members enabled, at least {self._min_active} must be")
-                self._keeper.carry_out(after, _entry(action, before.live.ensemble, ref, actor, reason, after.generation))
+                try:
+                    self._keeper.carry_out(after, _entry(action, before.live.ensemble, ref, actor, reason, after.generation))
+                except CommandRefused as error:
+                    # The engine could not load it after all, and still answers with the ensemble before.
+                    back = replace(before, generation=after.next_generation)
+                    self._keeper.remember(back, _entry("revert", ref, before.live.ensemble, "control", str(error), back.generation))
+                    raise
                 return Activated(after.generation, seconds)
         except RequestRefused:
-            self._call("drop", {"sha256": ref.sha256}, timeout_s=self._load_s)
+            self._unstage(ref)
             raise
+
+    def _check_still_there(self, ref: EnsembleRef) -> None:
+        """An ensemble may have been removed while it was loaded."""
+        if reference(self._find(ref.name, ref.version)) != ref:
+            raise RequestRefused(409, "changed_meanwhile", f"{ref} is another bundle by now")
+
+    def _unstage(self, ref: EnsembleRef) -> None:
+        with contextlib.suppress(EngineUnavailable):
+            self._call("drop", {"sha256": ref.sha256}, timeout_s=self._load_s)
 
     def _stage(self, bundle: Bundle) -> float:
         arguments = {"sha256": bundle.sha256, "folder": str(bundle.folder)}

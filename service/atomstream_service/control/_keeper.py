@@ -10,7 +10,7 @@ from typing import Any
 from ..transport import EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
 from ._store import Entry, Store
-from ._wish import EnsembleRef, Lineup, Wish, as_json, from_json
+from ._wish import EnsembleRef, Lineup, Wish, as_json, from_json, renumbered, with_ensemble
 
 Tell = Callable[[Wish, Mapping[str, str], float], None]
 """Tells the engine (wish, {"actor", "reason"}, seconds to wait); returns when it holds."""
@@ -97,19 +97,27 @@ class Keeper:
 
 
 def restored(store: Store, configured: Lineup, usable: Callable[[EnsembleRef], bool]) -> Wish:
-    """The remembered wish, or a fresh one where the service is configured with another ensemble than when it was made, or its ensemble has gone.
+    """The remembered wish. Where the configured ensemble is another one than when it was made, that takes over; where the live one has gone, the last
+    one before it that is still there.
 
     configured : the ensemble that the service is started with, all members enabled
     usable : whether an ensemble is still here and sound
     """
     remembered: dict[str, Any] | None = store.read("wish")
     before = None if remembered is None else from_json(remembered)
-    if before is not None and store.read("configured") == configured.ensemble.sha256 and usable(before.live.ensemble):
-        return before
-    generation = 1 if before is None else before.next_generation
-    wish = Wish(configured, generation)
+    known = store.read("configured") == configured.ensemble.sha256
+    if before is not None and known and usable(before.live.ensemble):
+        # An engine may have gone back under the number kept for that and told nobody: it is not given out again.
+        return before if before.trial is None else renumbered(before)
+    if before is None:
+        wish = Wish(configured, 1)
+    else:
+        last_good = () if before.trial is None else (before.trial.last_good,)
+        choices = (*last_good, *before.earlier) if known else ()
+        back = next((one for one in choices if usable(one.ensemble)), configured)
+        wish = with_ensemble(before, back.ensemble, tuple(back.states), on_trial=False)
     state = {"wish": as_json(wish), "configured": configured.ensemble.sha256}
-    store.record(_started(configured.ensemble, None if before is None else before.live.ensemble, generation), state)
+    store.record(_started(wish.live.ensemble, None if before is None else before.live.ensemble, wish.generation), state)
     return wish
 
 

@@ -62,9 +62,12 @@ class Members:
 
         return self._change(states, actor, reason, None, "acknowledge")
 
-    def mark_failed(self, failures: Mapping[str, str]) -> None:
-        """Set members whose run failed to `failed`, on the engine's behalf; quorum or not, they can't run."""
-        with self._keeper.turn() as before:
+    def mark_failed(self, failures: Mapping[str, str], generation: int | None = None) -> None:
+        """Set members whose run failed to `failed`, on the engine's behalf; quorum or not, they can't run.
+
+        generation : in which they failed; RequestRefused where the state has moved on from it
+        """
+        with self._keeper.turn(generation) as before:
             new = [member for member in failures if before.states.get(member) not in (None, MemberState.FAILED)]
             if new:
                 self._carry_out(before, with_failed(before, new), "engine", "; ".join(failures[member] for member in new), "set_members")
@@ -79,6 +82,8 @@ class Members:
     ) -> int:
         with self._keeper.turn(expected_generation) as before:
             wanted = states(before)
+            if action == "set_members":
+                _check_quarantine(before, wanted)
             if not wanted and action != "set_members":
                 return before.generation
             after = with_states(before, wanted, self._min_active, chosen=action != "quarantine")
@@ -100,3 +105,9 @@ class Members:
             generation=after.generation,
         )
         self._keeper.carry_out(after, entry)
+
+
+def _check_quarantine(before: Wish, wanted: Mapping[str, MemberState]) -> None:
+    held = [member for member, state in wanted.items() if state is MemberState.ENABLED and before.states.get(member) is MemberState.QUARANTINED]
+    if held:
+        raise RequestRefused(409, "quarantined", f"{', '.join(held)} is in quarantine until acknowledged: POST /v1/drift/{held[0]}/acknowledge")

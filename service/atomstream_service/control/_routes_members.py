@@ -42,7 +42,9 @@ def member_routes(service: Service) -> APIRouter:
         generation = status["ensemble"]["generation"]
         response.headers["ETag"] = f'"{generation}"'
         metrics = {member.id: member.metrics for member in service.bundle.card.members}
-        listed = [{"id": member, **entry, "drift": service.drift.of_member(member), "metrics": metrics[member]} for member, entry in status["members"].items()]
+        listed = [
+            {"id": member, **entry, "drift": service.drift.of_member(member), "metrics": metrics.get(member, {})} for member, entry in status["members"].items()
+        ]
         return {"generation": generation, "members": listed}
 
     @router.patch("/v1/members/{member}", summary="Change one member's state from the next frame on", response_model=MembersChanged, dependencies=in_control)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from ._wish import EnsembleRef, Lineup, Wish, without
 
 log = logging.getLogger(__name__)
 
+_AGAIN_S = 60.0
+"""An engine that ends twice within this has not ended by chance."""
+
 
 class Service:
     """The control plane without its HTTP.
@@ -42,6 +46,8 @@ class Service:
 
     def __init__(self, config: Config, configured: Bundle, on_hopeless: Callable[[], None]) -> None:
         self.config = config
+        self._on_hopeless = on_hopeless
+        self._ended = -_AGAIN_S
         self.gatekeeper = Gatekeeper(TokenFile(config.state), config.access)
         self.metrics = Metrics(self.status)
         self.store = Store(config.state)
@@ -84,7 +90,7 @@ class Service:
             start_s=config.start_s,
             on_ready=self._on_ready,
             on_status=self._on_status,
-            on_hopeless=on_hopeless,
+            on_hopeless=self._is_there_another_way,
         )
 
     @property
@@ -99,9 +105,11 @@ class Service:
 
     def registered(self, name: str, version: str) -> Bundle:
         """A registered bundle, opened and checked once; raises NotRegistered, BundleError."""
-        if (name, version) not in self._opened:
-            self._opened[name, version] = open_bundle(self.registry.get(name, version).folder)
-        return self._opened[name, version]
+        entry = self.registry.get(name, version)
+        known = self._opened.get((name, version))
+        if known is None or known.sha256 != entry.sha256:
+            known = self._opened[name, version] = open_bundle(entry.folder)
+        return known
 
     def _is_usable(self, ref: EnsembleRef) -> bool:
         try:
@@ -169,7 +177,7 @@ class Service:
         """The answer of `GET /v1/status`; complete whatever the engine does."""
         supervisor, wish = self.supervisor, self.wish
         seen, state = self._seen()
-        bundle = self.bundle
+        bundle = self.registered(wish.live.ensemble.name, wish.live.ensemble.version)
         card = bundle.card
         running = seen.get("members", {})
         timing = seen.get("timing", {})
@@ -230,10 +238,18 @@ class Service:
 
     def _spec(self, commands: str) -> EngineSpec:
         if self.supervisor.restarts:
-            self.ensembles.engine_ended()
+            ended, self._ended = self._ended, time.monotonic()
+            self.ensembles.engine_ended(again=self._ended - ended < _AGAIN_S)
         return EngineSpec(
             config=self.config.model_copy(update={"drift": self.drift.watch}), commands=commands, wanted=self._wanted(self.wish), drift=self.drift.remembered
         )
+
+    def _is_there_another_way(self) -> bool:
+        """Whether an engine that can't start may with the last good ensemble; else the service ends."""
+        if self.ensembles.engine_ended():
+            return True
+        self._on_hopeless()
+        return False
 
     def _wanted(self, wish: Wish) -> Wanted:
         live, trial = wish.live, wish.trial
@@ -259,8 +275,8 @@ class Service:
 
     def _on_status(self, status: Mapping[str, Any]) -> None:
         self.recording.reap()
-        if status["failures"]:
-            self.members.mark_failed(status["failures"])
+        if status["failures"] and status["ensemble"]["generation"] == self.wish.generation:
+            self.members.mark_failed(status["failures"], status["ensemble"]["generation"])
         else:
             self._follow(status)
 

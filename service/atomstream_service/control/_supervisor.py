@@ -42,7 +42,7 @@ class Supervisor:
     make_spec : given the command line's endpoint, what to start the engine with
     on_ready : called with the status of an engine that has just come up
     on_status : called with every status after that
-    on_hopeless : called when the first start fails for a reason that trying again can't mend
+    on_hopeless : called when the first start fails for a reason that trying again can't mend; whether something is different now
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Supervisor:
         start_s: float,
         on_ready: Callable[[Mapping[str, Any]], None],
         on_status: Callable[[Mapping[str, Any]], None],
-        on_hopeless: Callable[[], None],
+        on_hopeless: Callable[[], bool],
     ) -> None:
         self._make_spec = make_spec
         self._watchdog_s = watchdog_s
@@ -97,9 +97,10 @@ class Supervisor:
 
     def _run(self) -> None:
         pause_s = 0.1
-        came_up = False
+        came_up, tries = False, 0
         while not self._stop.is_set():
             born = time.monotonic()
+            tries += 1
             code: int | None = None
             try:
                 process = self._spawn()
@@ -111,13 +112,16 @@ class Supervisor:
             except Exception:
                 # Out of memory, a full disk: whatever it is, somebody has to go on trying.
                 log.exception("starting the engine failed")
+                if self._process is not None:
+                    self._process.kill()
             self.pid = None
             self._died_at = time.monotonic()
             if self._stop.is_set():
                 break
-            if not came_up and (code == CANNOT_START or self._starts == _FIRST_TRIES):
-                self._on_hopeless()
-                break
+            if not came_up and (code == CANNOT_START or tries == _FIRST_TRIES):
+                if not self._on_hopeless():
+                    break
+                tries = 0
             self.state = EngineState.RESTARTING
             self.restarts += 1
             log.error("engine ended with code %s; starting it again", code)
@@ -147,11 +151,11 @@ class Supervisor:
                     log.error("engine was not ready after %.0f s; ending it", self._start_s)
                     process.kill()
                 continue
-            self._call(self._on_ready)
             self.state = EngineState.READY
             if self._died_at is not None:
                 self.last_restart_s = time.monotonic() - self._died_at
                 log.warning("engine is back after %.2f s", self.last_restart_s)
+            self._call(self._on_ready)
             return True
         return False
 
@@ -173,12 +177,12 @@ class Supervisor:
                     process.kill()
                     return
                 continue
-            heard = time.monotonic()
             if (self.status["busy_s"] or 0.0) > self._stall_s:
                 log.error("engine has been on one frame for %.0f s; ending it", self._stall_s)
                 process.kill()
                 return
             self._call(self._on_status)
+            heard = time.monotonic()
 
     def _call(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
         try:

@@ -96,13 +96,13 @@ def with_states(before: Wish, states: Mapping[str, MemberState], min_active: int
     live = replace(before.live, states={**before.states, **states}, selected=before.live.selected or chosen)
     if live.enabled < min_active and live.enabled < before.live.enabled:
         raise RequestRefused(409, "min_active", f"{live.enabled} members would stay enabled, at least {min_active} must")
-    return _renumbered(replace(before, live=live))
+    return renumbered(replace(before, live=live))
 
 
 def with_failed(before: Wish, members: Sequence[str]) -> Wish:
     """The wish with members set to failed; quorum or not, they can't run."""
     states = {**before.states, **dict.fromkeys(members, MemberState.FAILED)}
-    return _renumbered(replace(before, live=replace(before.live, states=states)))
+    return renumbered(replace(before, live=replace(before.live, states=states)))
 
 
 def with_ensemble(before: Wish, ensemble: EnsembleRef, members: Sequence[str], *, on_trial: bool) -> Wish:
@@ -140,7 +140,8 @@ def without(before: Wish, ensemble: EnsembleRef) -> Wish:
     return replace(before, earlier=tuple(one for one in before.earlier if one.ensemble != ensemble))
 
 
-def _renumbered(wish: Wish) -> Wish:
+def renumbered(wish: Wish) -> Wish:
+    """The wish under the next generation, with one more kept where a trial is under way."""
     generation = wish.next_generation
     trial = None if wish.trial is None else replace(wish.trial, generation=generation + 1)
     return replace(wish, generation=generation, trial=trial)

@@ -44,14 +44,16 @@ class FrameStatistics:
 
 def frame_statistics(frame: NDArray[Any]) -> FrameStatistics:
     """The statistics of a frame (rows, columns) of finite pixels; zeros where it is constant or too small to tell."""
-    thin = frame[:: _step(frame), :: _step(frame)].astype(np.float64)
+    # In units of the largest pixel nothing overflows, whatever the detector's unit is.
+    unit = max(float(np.abs(frame.astype(np.float64)).max(initial=0.0)), np.finfo(np.float64).tiny)
+    thin = frame[:: _step(frame), :: _step(frame)].astype(np.float64) / unit
     level, std = float(thin.mean()), float(thin.std())
-    middle = _middle(frame).astype(np.float32)
+    middle = (_middle(frame).astype(np.float64) / unit).astype(np.float32)
     if std <= 0 or min(middle.shape) < _LEAST_SIDE_PX:
-        return FrameStatistics(level, 0.0, 0.0, 0.0, 0.0)
+        return FrameStatistics(level * unit, 0.0, 0.0, 0.0, 0.0)
     down, along = (_spread(cv2.filter2D(middle, -1, kernel)) for kernel in (_CURVATURE[:, None], _CURVATURE[None, :]))
     return FrameStatistics(
-        level=level,
+        level=level * unit,
         contrast=std / max(abs(level), 1e-6 * std),
         noise=_spread(cv2.filter2D(middle, -1, _DIAGONAL)) / std,
         lattice=_peak(middle),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 
 from ._work import Finished
 
@@ -50,9 +51,7 @@ class Afterwards:
 
     def _run(self) -> None:
         while (finished := self._next()) is not None:
-            if finished.beside is not None:
-                finished.beside.result(_PATIENCE_S)
-            if len(self._waiting) < _DEPTH:
+            if _is_whole(finished) and len(self._waiting) < _DEPTH:
                 for watch in self._watchers:
                     watch(finished)
             else:
@@ -64,3 +63,11 @@ class Afterwards:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._waiting)
             return self._waiting.popleft() if self._waiting else None
+
+
+def _is_whole(finished: Finished) -> bool:
+    """Wait for what runs beside a frame; False where that takes too long, and nobody can judge it."""
+    if finished.beside is None:
+        return True
+    done, _ = wait([finished.beside], _PATIENCE_S)
+    return bool(done)

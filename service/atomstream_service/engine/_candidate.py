@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atomstream_models.analysis import Answer, FrameRefused, MemberFailed, finish, infer, pixel_size_in_nm, prepare
+from atomstream_models.analysis import Answer, finish, infer, pixel_size_in_nm, prepare
 from atomstream_models.metrics import match
 from atomstream_models.neighbours import neighbour_px
 from atomstream_models.runtime import LoadedEnsemble
@@ -60,25 +60,35 @@ class Candidate:
         self._seen: deque[Agreement] = deque(maxlen=_REMEMBERED)
 
     def run(self, job: Job, clock: Any) -> CandidateRun | None:
-        """All its members on a frame; None, and the reason kept, where they can't. Called by the thread that owns all sessions."""
+        """All its members on a frame; None, and the reason kept, where they can't. Called by the thread that owns all sessions.
+
+        Whatever goes wrong with it is its own affair: the live ensemble must not end for it.
+        """
         card = self.ensemble.card
         try:
             size = pixel_size_in_nm(job.frame.pixel_size, job.frame.pixel_unit)
             prepared = prepare(job.image, size, card, valid_rows=job.frame.valid_rows, max_pixels=self._max_pixels)
             start = clock()
             inferred = infer(prepared, card, card.member_ids, self.ensemble.run)
-        except (FrameRefused, MemberFailed) as error:
-            with self._lock:
-                self.failure, self._failed = str(error), self._failed + 1
+        except Exception as error:
+            self._note(error)
             return None
         return CandidateRun(card, inferred, 1000 * (clock() - start))
 
     def compare(self, live: Finished, run: CandidateRun) -> None:
         """Note how a frame's two answers agree; off the hot path."""
-        agreement = agree(live.answer, finish(run.inferred, run.card), run.infer_ms, live.report.latency_ms["infer"])
+        try:
+            agreement = agree(live.answer, finish(run.inferred, run.card), run.infer_ms, live.report.latency_ms["infer"])
+        except Exception as error:
+            self._note(error)
+            return
         with self._lock:
             self._frames += 1
             self._seen.append(agreement)
+
+    def _note(self, error: Exception) -> None:
+        with self._lock:
+            self.failure, self._failed = str(error) or type(error).__name__, self._failed + 1
 
     @property
     def about(self) -> dict[str, str]:

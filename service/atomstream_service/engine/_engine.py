@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from atomstream_models.runtime import processors
-from atomstream_wire import Event
+from atomstream_wire import Event, Failure
 
 from ..access import CurveFolder
 from ..config import Config
@@ -98,6 +98,8 @@ class Engine:
         while (left := self.intake.take(0)) is not None:
             if isinstance(left, Job):
                 self.ledger.lost(left.frame.source, "queue")
+                if left.done is not None:
+                    left.done(Failure(left.frame.source, "stopping", "the engine is being stopped", left.frame.session, left.frame.seq, time.time()))
             else:
                 left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()
@@ -118,7 +120,7 @@ class Engine:
     def apply(self, wanted: Wanted, why: Mapping[str, str]) -> None:
         """Bring about a wanted state from the next frame on; returns once no older result can follow. Loads the ensemble where it has to."""
         before = self.inference.active
-        if before.generation == wanted.generation:
+        if before.generation >= wanted.generation:
             return
         while True:
             loaded = self.staging.take(wanted.sha256)
@@ -128,6 +130,8 @@ class Engine:
             except NotLoaded:
                 self.staging.stage(wanted.sha256, wanted.folder)
         active = self.inference.active
+        if active.generation != wanted.generation:
+            return  # overtaken by a later change
         about = {"name": active.ensemble.card.name, "version": active.ensemble.card.version, "states": dict(wanted.states)}
         kind = "member" if before.ensemble is active.ensemble else "ensemble"
         self.pipeline.say(Event(kind, time.time(), {"generation": wanted.generation, **about, **why}))

@@ -136,10 +136,12 @@ class Inference:
 
     def _apply(self, wanted: Wanted, loaded: LoadedEnsemble | None) -> list[LoadedEnsemble]:
         before, trial = self._active, self.trial
+        if wanted.generation < before.generation:
+            return [] if loaded is None else [loaded]  # overtaken by a later change while its ensemble was loaded
         if wanted.sha256 == before.ensemble.bundle.sha256:
-            self._active = Active(before.ensemble, wanted.generation, {**before.states, **wanted.states}, wanted.selected)
             if trial is not None and wanted.fallback_generation is not None:
                 self.trial = replace(trial, generation=wanted.fallback_generation)
+            self._active = Active(before.ensemble, wanted.generation, {**before.states, **wanted.states}, wanted.selected)
             freed = [] if loaded is None else [loaded]
         else:
             held = {one.bundle.sha256: one for one in self._held()}
@@ -147,12 +149,14 @@ class Inference:
             if ensemble is None:
                 raise NotLoaded(wanted.sha256)
             states = {member: wanted.states.get(member, MemberState.ENABLED) for member in ensemble.card.member_ids}
-            self._active = Active(ensemble, wanted.generation, states, wanted.selected)
+            after = Active(ensemble, wanted.generation, states, wanted.selected)
             if self.candidate is not None and self.candidate.ensemble is ensemble:
                 self.candidate = None
             last_good = before if trial is None else trial.last_good
             on_trial = wanted.trial_frames and wanted.fallback_generation is not None and last_good.ensemble is not ensemble
+            # The trial before the state, so that whoever looks from another thread never sees the new generation without it.
             self.trial = Trial(last_good, wanted.trial_frames, wanted.fallback_generation or 0) if on_trial else None
+            self._active = after
             still = {id(one) for one in self._held()}
             freed = [one for one in (*held.values(), *([loaded] if loaded is not None else [])) if id(one) not in still]
         self.failures = {}
@@ -178,7 +182,8 @@ class Inference:
     def _answer(self, job: Job) -> None:
         taken = time.perf_counter()
         try:
-            run = self._tried(job) if self.trial is None else self._tried_twice(job, self.trial)
+            # A single frame out of anybody's file is no trial of an ensemble.
+            run = self._tried(job) if self.trial is None or job.done is not None else self._tried_twice(job, self.trial)
         except FrameRefused as error:
             self._fail(job, error.code, str(error))
             return
@@ -218,9 +223,10 @@ class Inference:
         return replace(safe, active=self._active)
 
     def _revert(self, trial: Trial, reason: str) -> None:
-        bad, self._active, self.trial, self.failures = self._active, trial.brought_back(), None, {}
+        bad, self.failures = self._active, {}
         label = bad.label
         self.reverted = Reverted(label.name, label.version, label.sha256, bad.generation, trial.generation, reason)
+        self._active, self.trial = trial.brought_back(), None
         good = self._active.label
         about = {"generation": good.generation}
         log.error("%s %s failed, %s %s is back: %s", label.name, label.version, good.name, good.version, reason, extra=about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from atomstream_models.analysis import MemberFailed
@@ -25,6 +25,7 @@ class Staging:
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
         self._lock = threading.Lock()
         self._loaded: dict[str, LoadedEnsemble] = {}
+        self._under_way: dict[str, Future[None]] = {}
 
     def load(self, folder: Path) -> LoadedEnsemble:
         """A bundle's ensemble, accepted by its golden frames and warm; one is loaded at a time.
@@ -50,28 +51,38 @@ class Staging:
             raise
         return ensemble
 
-    def stage(self, sha256: str, folder: Path) -> LoadedEnsemble:
-        """Load a bundle and keep it here, by its checksum.
+    def stage(self, sha256: str, folder: Path) -> None:
+        """Load a bundle and keep it here, by its checksum; whoever asks for one that is being loaded waits for that.
 
         Raises
         ------
         CommandRefused
-            with the failed check's name; `checksum` where another bundle lies in the folder by now.
+            with the failed check's name; `load` also where another bundle lies in the folder by now.
         """
+        with self._lock:
+            if sha256 in self._loaded:
+                return
+            loading = self._under_way.get(sha256)
+            if loading is None:
+                loading = self._under_way[sha256] = self._loading.submit(self._load_and_keep, sha256, folder)
         try:
-            ensemble = self.load(folder)
+            loading.result()
         except BundleError as error:
             raise CommandRefused(error.check, str(error)) from error
         except LoadError as error:
             raise CommandRefused("load", str(error)) from error
-        if ensemble.bundle.sha256 != sha256:
-            ensemble.close()
-            raise CommandRefused("checksum", f"the bundle in {folder} is {ensemble.bundle.sha256[:12]}, not {sha256[:12]}")
-        with self._lock:
-            kept = self._loaded.setdefault(sha256, ensemble)
-        if kept is not ensemble:
-            ensemble.close()
-        return kept
+
+    def _load_and_keep(self, sha256: str, folder: Path) -> None:
+        try:
+            ensemble = self._load(folder)
+            if ensemble.bundle.sha256 != sha256:
+                ensemble.close()
+                raise LoadError(f"the bundle in {folder} is {ensemble.bundle.sha256[:12]}, not {sha256[:12]}")
+            with self._lock:
+                self._loaded[sha256] = ensemble
+        finally:
+            with self._lock:
+                del self._under_way[sha256]
 
     def take(self, sha256: str) -> LoadedEnsemble | None:
         """Take a staged ensemble out; None where there is none."""

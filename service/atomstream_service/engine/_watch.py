@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
@@ -14,6 +15,8 @@ from atomstream_wire import Event, Frame
 from ..drift import DriftMonitor, DriftSettings, FrameScores, ScanKey, score_frame
 from ._work import Finished
 
+log = logging.getLogger(__name__)
+
 _MOST_SOURCES = 64
 _REMEMBERED = 1000
 
@@ -23,7 +26,7 @@ Say = Callable[[Event], None]
 class DriftWatch:
     """One monitor a source, and what they said lately. Frames come on one thread, questions on any.
 
-    A monitor knows one ensemble: with another one, its members begin anew, while alarms of the scene and the instrument stay.
+    A monitor knows one ensemble: with another one, what is normal is learned anew and alarms are gone.
     """
 
     def __init__(self, settings: DriftSettings, say: Say) -> None:
@@ -73,7 +76,12 @@ class DriftWatch:
         with self._changed:
             self._changed.wait_for(lambda: self._told > number, timeout_s)
             standing = {source: monitor.snapshot().as_json() for source, monitor in self._monitors.items()}
-            return {"sources": standing, "events": [one for one in self._events if one["number"] > number], "number": self._told}
+            return {
+                "sources": standing,
+                "ensembles": dict(self._members),
+                "events": [one for one in self._events if one["number"] > number],
+                "number": self._told,
+            }
 
     def acknowledge(self, subject: str, source: str | None) -> bool:
         """Release an alarm, of one source or all; whether there was one."""
@@ -103,9 +111,14 @@ class DriftWatch:
             for source, held in state["sources"].items():
                 sha256 = state["ensembles"][source]
                 members = members_of(sha256)
-                if members is not None:
+                if members is None:
+                    continue
+                try:
                     self._monitors[source] = DriftMonitor.restore(self._settings, members, held)
-                    self._members[source] = sha256
+                except ValueError as error:
+                    log.warning("what was known of drift on %s can't be used, it is learned anew: %s", source, error)
+                    continue
+                self._members[source] = sha256
             self._look_who_is_blamed()
 
     def _look_who_is_blamed(self) -> None:
@@ -122,6 +135,8 @@ class DriftWatch:
         if len(self._monitors) > _MOST_SOURCES:
             gone, _ = self._monitors.popitem(last=False)
             del self._members[gone]
+            self._frames.pop(gone, None)
+        self._look_who_is_blamed()
         return monitor
 
 

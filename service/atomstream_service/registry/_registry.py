@@ -163,7 +163,13 @@ class Registry:
         with self._lock:
             there = self._taken(bundle.card.name, bundle.card.version, bundle.sha256)
         if there is not None:
-            return there
+            try:
+                self.verify(there)
+            except (BundleError, OSError) as error:
+                log.error("%s %s is registered but damaged, and comes anew: %s", there.name, there.version, error)
+                self.remove(there.name, there.version)
+            else:
+                return there
         with self._work() as scratch:
             home = scratch / "home"
             for name in ("card.json", *(entry.file for entry in bundle.card.files)):
