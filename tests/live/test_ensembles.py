@@ -147,7 +147,7 @@ def test_an_ensemble_that_fails_in_its_first_frames_is_taken_back_and_the_servic
 
 def test_a_killed_service_comes_back_with_the_same_ensemble_members_and_candidate(other: Bundle, zipped: bytes, tmp_path: Path) -> None:
     plain = make_plain_bundle(tmp_path / "plain")
-    start = partial(launched, tmp_path / "state", bundle=str(plain.folder), config="warm_shapes = [[64, 64]]\n")
+    start = partial(launched, tmp_path / "state", bundle=str(plain.folder), config="warm_shapes = [[64, 64]]\ntrial_frames = 0\n")
     with start() as service, httpx.Client(base_url=service.url, timeout=60) as http:
         http.post("/v1/ensembles", content=zipped)
         http.post("/v1/ensembles/other/1/activate", json={})
