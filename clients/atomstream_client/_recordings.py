@@ -1,6 +1,8 @@
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
 
+from ._errors import ServiceUnreachable
 from ._http import Http, quoted
 
 _END_S = 120.0
@@ -45,9 +47,16 @@ class Recordings:
 
     def download(self, name: str, file: Union[str, Path]) -> None:
         """Copy a recording's HDF5 file here."""
-        with self._http.open("GET", "/v1/recordings/{}/file".format(quoted(name))) as response, open(str(file), "wb") as target:
+        part = str(file) + ".part"
+        with open(part, "wb") as target, self._http.open("GET", "/v1/recordings/{}/file".format(quoted(name))) as response:
             for piece in iter(lambda: response.read(_PIECE), b""):
                 target.write(piece)
+            expected, found = int(response.headers["Content-Length"]), target.tell()
+        if found != expected:
+            # urllib takes a connection that breaks for the end of the file.
+            os.remove(part)
+            raise ServiceUnreachable("the connection broke after {} of {} bytes of {}".format(found, expected, name))
+        os.replace(part, str(file))
 
     def delete(self, name: str, *, reason: str = "") -> None:
         """Delete a recording that has ended; one that runs is ended instead, and stays."""

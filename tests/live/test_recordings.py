@@ -53,7 +53,7 @@ def send(plain_service: Launched) -> Iterator[Callable[[int], list[Atoms]]]:
 
 
 def test_what_was_just_seen_and_what_comes_are_recorded_with_their_results_and_the_journal(
-    http: httpx.Client, send: Callable[[int], list[Atoms]], tmp_path: Path
+    plain_service: Launched, http: httpx.Client, send: Callable[[int], list[Atoms]], tmp_path: Path
 ) -> None:
     before = send(3)
     until(lambda: http.get("/v1/ring").json()["count"], lambda count: count >= 3)
@@ -64,7 +64,7 @@ def test_what_was_just_seen_and_what_comes_are_recorded_with_their_results_and_t
     http.patch("/v1/members/m01", json={"state": "enabled"})
     until(lambda: http.get("/v1/recordings/night-1").json()["frames"], lambda frames: frames >= 6)
     stopped = http.post("/v1/recordings/night-1/stop").json()
-    (tmp_path / "night.h5").write_bytes(http.get("/v1/recordings/night-1/file").content)
+    plain_service.control().recordings.download("night-1", tmp_path / "night.h5")
     with open_recording(tmp_path / "night.h5") as recording:
         frames = list(recording)
         journal = recording.journal

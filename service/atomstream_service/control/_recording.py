@@ -119,7 +119,10 @@ class Recording:
             running = list(self._running.values())
         for one in running:
             if one.handle.running:
-                self._feed(one)
+                try:
+                    self._feed(one)
+                except (EngineUnavailable, CommandRefused) as error:
+                    log.error("recording %s gets no frames: %s", one.handle.name, error)
 
     def close(self) -> None:
         """End all recordings."""
@@ -129,7 +132,12 @@ class Recording:
 
     def _feed(self, running: _Running) -> None:
         handle = running.handle
-        self._call("record", {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps}, timeout_s=_ENGINE_S)
+        try:
+            self._call("record", {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps}, timeout_s=_ENGINE_S)
+        except CommandRefused as error:
+            # An engine that came up in between was told already.
+            if error.code != "recorded_already":
+                raise
 
     def _end(self, name: str) -> RecordingInfo:
         with self._lock:

@@ -64,6 +64,7 @@ class Refinement:
         self._store = store
         self._folder_of = folder_of
         self._wish = wish
+        self._noting = threading.Lock()
         self._results: dict[str, dict[str, Any]] = store.read("refinements", {})
 
     def start(
@@ -97,18 +98,26 @@ class Refinement:
         chosen = members or tuple(member for member, state in live.states.items() if state == "enabled")
         if unknown := [member for member in chosen if member not in live.states]:
             raise RequestRefused(404, "unknown_member", f"there is no member {', '.join(unknown)}; there are {', '.join(live.states)}")
+        if not chosen:
+            raise RequestRefused(409, "no_member", "no member is enabled, so nobody can label the frames; name members")
+        self.jobs.check()
         path = self._frames(source, actor, reason)
-        request = RefinementRequest(
-            frames=FramesFile(path=path, frames=source.frames),
-            regions=regions,
-            leave_out=leave_out,
-            members=chosen,
-            parameters=parameters,
-            name=name,
-            version=version or self._free_version(name or live.ensemble.name, live.ensemble.version),
-            reason=reason,
-        )
-        job = self.jobs.start(request, self._folder_of(live.ensemble), actor)
+        try:
+            request = RefinementRequest(
+                frames=FramesFile(path=path, frames=source.frames),
+                regions=regions,
+                leave_out=leave_out,
+                members=chosen,
+                parameters=parameters,
+                name=name,
+                version=version or self._free_version(name or live.ensemble.name, live.ensemble.version),
+                reason=reason,
+            )
+            job = self.jobs.start(request, self._folder_of(live.ensemble), actor)
+        except Exception:
+            if source.recording is None:
+                self._recording.delete(path.stem, actor, "nothing came of its refinement", self._wish().generation)
+            raise
         self._note(job.id, {"then": then})
         self._store.record(
             Entry(actor, "refine", job.id, reason, {"parent": str(live.ensemble), "members": chosen}, {"frames": str(path)}, self._wish().generation), {}
@@ -178,8 +187,8 @@ class Refinement:
         assert job.bundle is not None
         try:
             entry: RegistryEntry = self._registry.add_folder(job.bundle, source="refinement", actor=job.actor)
-        except AtomstreamError as error:
-            log.error("refinement %s was refused: %s", job.id, error)
+        except Exception as error:  # whatever it is, whoever waits for the refinement must hear of it
+            log.exception("refinement %s was refused", job.id)
             self._note(job.id, {"refused": str(error)})
             return
         self._note(job.id, {"ensemble": {"name": entry.name, "version": entry.version, "sha256": entry.sha256}})
@@ -190,7 +199,9 @@ class Refinement:
                 self._ensembles.shadow(entry.name, entry.version, job.actor, f"refinement {job.id}")
             except AtomstreamError as error:
                 log.error("%s %s could not be run beside the live ensemble: %s", entry.name, entry.version, error)
+                self._note(job.id, {"not_shadowed": str(error)})
 
     def _note(self, job_id: str, what: Mapping[str, Any]) -> None:
-        self._results = {**self._results, job_id: {**self._results.get(job_id, {}), **what}}
-        self._store.save({"refinements": self._results})
+        with self._noting:
+            self._results = {**self._results, job_id: {**self._results.get(job_id, {}), **what}}
+            self._store.save({"refinements": self._results})

@@ -105,9 +105,7 @@ class Refinements:
         if missing:
             raise RefinementRefused(f"the bundle in {parent} has no member {', '.join(missing)}, but {', '.join(members)}")
         with self._changed:
-            self._may_wait()
-            if len(self._records) >= self._most_kept:
-                raise RefinementBusy(f"{len(self._records)} refinements are kept already; delete some first")
+            self._may_be_kept()
             now = time.time()
             name = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{secrets.token_hex(3)}"
             place = JobFolder(self._folder / name)
@@ -116,6 +114,20 @@ class Refinements:
             self._records[name] = _Record(job, place, place.told)
             self._changed.notify_all()
             return job
+
+    def check(self) -> None:
+        """See that one could begin now, before anything is prepared for it.
+
+        Raises
+        ------
+        ExtraMissing
+            where training is not installed.
+        RefinementBusy
+            where too many wait already, or too many are kept.
+        """
+        need_training()
+        with self._changed:
+            self._may_be_kept()
 
     def jobs(self) -> list[RefinementJob]:
         """All refinements, the oldest first."""
@@ -314,6 +326,11 @@ class Refinements:
 
     def _in_order(self) -> list[_Record]:
         return sorted(self._records.values(), key=lambda record: record.job.created)
+
+    def _may_be_kept(self) -> None:
+        self._may_wait()
+        if len(self._records) >= self._most_kept:
+            raise RefinementBusy(f"{len(self._records)} refinements are kept already; delete some first")
 
     def _may_wait(self) -> None:
         waiting = sum(record.job.state is RefinementState.QUEUED for record in self._records.values())
