@@ -101,7 +101,8 @@ def test_drift_is_seen_members_go_out_a_refinement_takes_over_and_a_killed_servi
             candidate = control.ensembles.candidate()
             activated = control.ensembles.activate("refined", "1", reason="it agrees with the good members")
         refined = scope.f1(1.0)
-        before = until(control.status, lambda status: status["ensemble"]["trial"] is None)
+        until(lambda: [one["use"] for one in control.ensembles.list()["ensembles"]], lambda uses: "last_good" not in uses)
+        before = control.status()
         os.kill(service.process.pid, signal.SIGKILL)
         service.process.wait()
     with start() as service, Scope(service) as scope:
