@@ -1,6 +1,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import ssl
 import urllib.error
 import urllib.parse
@@ -98,13 +99,17 @@ class Http:
         if self.lease is not None:
             request.add_header("X-Atomstream-Lease", self.lease)
         try:
-            with self._opener.open(request, timeout=self._timeout_s if timeout_s is None else timeout_s) as response:
-                yield response
+            response = self._opener.open(request, timeout=self._timeout_s if timeout_s is None else timeout_s)
         except urllib.error.HTTPError as error:
             with error:
                 raise _failure(error.code, error.read()) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise ServiceUnreachable("{} does not answer: {}".format(self._url, error)) from error
+        with response:
+            try:
+                yield response
+            except (http.client.HTTPException, ConnectionError, socket.timeout, ssl.SSLError) as error:
+                raise ServiceUnreachable("{} broke off its answer: {}".format(self._url, error)) from error
 
 
 def quoted(name: str) -> str:

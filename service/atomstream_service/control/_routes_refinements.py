@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..refinements import FrameRegion, RefinementParameters
+from ..refinements import FrameRegion, RefinementParameters, RefinementUnknown
 from ._refinement import Source, Then
 from ._requests import Actor, InControl
 from ._routes_recordings import RingSelection
 from ._service import Service
+
+_LOOK_S, _BEAT_S = 0.2, 15.0
+"""How often a follower looks for news, and after how long without any it is told that somebody is still here."""
 
 
 class NewRefinement(BaseModel):
@@ -92,11 +96,26 @@ def refinement_routes(service: Service) -> APIRouter:
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
     )
     def events(refinement_id: str, last_event_id: Annotated[int, Header(ge=-1, le=1 << 31)] = -1) -> StreamingResponse:
-        following = refinement.jobs.follow(refinement_id, after=last_event_id)
+        refinement.jobs.get(refinement_id)
 
-        def lines() -> Iterator[str]:
-            for event in following:
-                yield ": still here\n\n" if event is None else f"id: {event.number}\nevent: {event.stage}\ndata: {event.model_dump_json()}\n\n"
+        async def lines() -> AsyncIterator[str]:
+            # However many follow, none of them holds one of the threads that other requests need.
+            last, quiet_s = last_event_id, 0.0
+            while True:
+                try:
+                    news, over = refinement.jobs.told(refinement_id, after=last)
+                except RefinementUnknown:
+                    return  # deleted meanwhile
+                for event in news:
+                    last, quiet_s = event.number, 0.0
+                    yield f"id: {event.number}\nevent: {event.stage}\ndata: {event.model_dump_json()}\n\n"
+                if over:
+                    return
+                await asyncio.sleep(_LOOK_S)
+                quiet_s += _LOOK_S
+                if quiet_s >= _BEAT_S:
+                    quiet_s = 0.0
+                    yield ": still here\n\n"
 
         return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 

@@ -154,6 +154,12 @@ class Refinements:
             record = self._record(name)
         return self._following(record, after + 1, beat_s)
 
+    def told(self, name: str, *, after: int = -1) -> tuple[list[FollowedEvent], bool]:
+        """What a refinement has told after event number `after`, and whether it is over, at once; for who can't wait in `follow`."""
+        with self._changed:
+            record = self._record(name)
+            return record.told.events[after + 1 :], record.job.state.over
+
     def cancel(self, name: str) -> RefinementJob:
         """End a refinement; returns when its processes are gone. What it has trained stays, so that it may be resumed.
 
