@@ -102,7 +102,7 @@ class Http:
             response = self._opener.open(request, timeout=self._timeout_s if timeout_s is None else timeout_s)
         except urllib.error.HTTPError as error:
             with error:
-                raise _failure(error.code, error.read()) from error
+                raise _failure(error.code, _rest(error)) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             raise ServiceUnreachable("{} does not answer: {}".format(self._url, error)) from error
         with response:
@@ -122,6 +122,14 @@ class _StayHere(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *about: Any) -> None:
         return None
+
+
+def _rest(error: urllib.error.HTTPError) -> bytes:
+    """What the service says about a refusal; nothing where the connection breaks meanwhile."""
+    try:
+        return error.read()
+    except (http.client.HTTPException, OSError):
+        return b""
 
 
 def _failure(status: int, body: bytes) -> RequestFailed:

@@ -1,3 +1,4 @@
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Union
@@ -46,17 +47,23 @@ class Recordings:
         return self._http.json("POST", "/v1/recordings/{}/stop".format(quoted(name)), query={"reason": reason}, timeout_s=_END_S)
 
     def download(self, name: str, file: Union[str, Path]) -> None:
-        """Copy a recording's HDF5 file here."""
+        """Copy a recording's HDF5 file here; `file` is whole, or what it was before."""
         part = str(file) + ".part"
-        with open(part, "wb") as target, self._http.open("GET", "/v1/recordings/{}/file".format(quoted(name))) as response:
-            for piece in iter(lambda: response.read(_PIECE), b""):
-                target.write(piece)
-            expected, found = int(response.headers["Content-Length"]), target.tell()
-        if found != expected:
-            # urllib takes a connection that breaks for the end of the file.
-            os.remove(part)
-            raise ServiceUnreachable("the connection broke after {} of {} bytes of {}".format(found, expected, name))
-        os.replace(part, str(file))
+        with self._http.open("GET", "/v1/recordings/{}/file".format(quoted(name))) as response:
+            try:
+                with open(part, "wb") as target:
+                    for piece in iter(lambda: response.read(_PIECE), b""):
+                        target.write(piece)
+                    found = target.tell()
+                expected = response.headers["Content-Length"]
+                if expected is not None and found != int(expected):
+                    # urllib takes a connection that breaks for the end of the file.
+                    raise ServiceUnreachable("the connection broke after {} of {} bytes of {}".format(found, expected, name))
+                os.replace(part, str(file))
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.remove(part)
+                raise
 
     def delete(self, name: str, *, reason: str = "") -> None:
         """Delete a recording that has ended; one that runs is ended instead, and stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +20,24 @@ log = logging.getLogger(__name__)
 _ENGINE_S = 60.0
 _JOURNAL = 1000
 """Lines of the journal that a recording begins with."""
+_AGAIN_S = 30.0
+"""Between two attempts to have an engine feed a recorder; the engine waits for one that does not answer, and this service for the engine."""
 
 
 @dataclass
 class _Running:
-    """A recording at work, and the line on which it hears of the journal."""
+    """A recording at work, and the line on which it hears of the journal.
+
+    live : it is to get the frames that come
+    fed_by : number of the engine that hands them over, as `Recording` counts them; None before the first
+    tried : when an engine was asked to, on the monotonic clock
+    """
 
     handle: RecordingHandle
     journal: RecorderFeed
+    live: bool = False
+    fed_by: int | None = None
+    tried: float = 0.0
 
 
 class Recording:
@@ -43,6 +54,7 @@ class Recording:
         self._call = call
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
+        self._engine = 0
         store.listen(self._journalled)
 
     def start(self, name: str, request: RecordingRequest, ring: Mapping[str, Any] | None, *, live: bool, generation: int) -> RecordingInfo:
@@ -62,19 +74,19 @@ class Recording:
         """
         handle = self._recordings.start(name, request)
         running = _Running(handle, RecorderFeed(handle.endpoint))
-        running.journal.wait_ready(_ENGINE_S)
-        for line in self._store.journal(limit=_JOURNAL):
-            running.journal.journal(line)
+        with self._lock:
+            self._running[name] = running
         try:
-            with self._lock:
-                self._running[name] = running
+            running.journal.wait_ready(_ENGINE_S)
+            for line in self._store.journal(limit=_JOURNAL):
+                running.journal.journal(line)
             if ring is not None:
                 copied = self._call("copy_ring", {"endpoint": handle.endpoint, "selection": ring}, timeout_s=_ENGINE_S).body["frames"]
                 if not copied and not live:
                     raise RequestRefused(409, "nothing_to_record", "the ring holds no such frame")
             if live:
                 self._feed(running)
-        except (EngineUnavailable, CommandRefused, RequestRefused):
+        except Exception:
             self._end(name)
             self._recordings.delete(name)
             raise
@@ -107,22 +119,22 @@ class Recording:
         return self._recordings.info(name)
 
     def reap(self) -> None:
-        """Let go of recorders that have ended by themselves: a limit was reached, or the disk is full."""
+        """Let go of recorders that have ended by themselves (a limit was reached, or the disk is full), and try again to have the others fed."""
         for name, one in list(self._running.items()):
             if not one.handle.running:
                 log.warning("recording %s has ended: %s", name, one.handle.report.error or one.handle.report.because)
                 self._end(name)
+            elif one.live and one.fed_by != self._engine and time.monotonic() - one.tried > _AGAIN_S:
+                self._try_to_feed(one)
 
     def resume(self) -> None:
         """Have an engine that has just come up feed the recorders that still wait for frames."""
         with self._lock:
-            running = list(self._running.values())
+            self._engine += 1
+            running = [one for one in self._running.values() if one.live]
         for one in running:
             if one.handle.running:
-                try:
-                    self._feed(one)
-                except (EngineUnavailable, CommandRefused) as error:
-                    log.error("recording %s gets no frames: %s", one.handle.name, error)
+                self._try_to_feed(one)
 
     def close(self) -> None:
         """End all recordings."""
@@ -130,14 +142,26 @@ class Recording:
             self._end(name)
         self._recordings.close()
 
+    def _try_to_feed(self, running: _Running) -> None:
+        try:
+            self._feed(running)
+        except (EngineUnavailable, CommandRefused) as error:
+            log.error("recording %s gets no frames: %s", running.handle.name, error)
+
     def _feed(self, running: _Running) -> None:
-        handle = running.handle
+        handle, engine = running.handle, self._engine
+        running.live, running.tried = True, time.monotonic()
         try:
             self._call("record", {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps}, timeout_s=_ENGINE_S)
         except CommandRefused as error:
             # An engine that came up in between was told already.
             if error.code != "recorded_already":
                 raise
+        running.fed_by = engine
+        with self._lock:
+            ended_meanwhile = self._running.get(handle.name) is not running
+        if ended_meanwhile:
+            self._call("unrecord", {"name": handle.name}, timeout_s=_ENGINE_S)
 
     def _end(self, name: str) -> RecordingInfo:
         with self._lock:

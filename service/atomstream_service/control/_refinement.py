@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import AtomstreamError
 from ..record import RecordingRequest
 from ..refinements import FramesFile, RefinementJob, RefinementParameters, RefinementRequest, Refinements, RefinementState
 from ..registry import Registry, RegistryEntry
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 Then = Literal["register", "shadow"]
 """What becomes of a new ensemble: it waits in the registry, or runs beside the live one at once."""
+
+_LONGEST_VERSION = 64
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,8 @@ class Refinement:
             if source.recording is None:
                 self._recording.delete(path.stem, actor, "nothing came of its refinement", self._wish().generation)
             raise
-        self._note(job.id, {"then": then})
-        self._store.record(
-            Entry(actor, "refine", job.id, reason, {"parent": str(live.ensemble), "members": chosen}, {"frames": str(path)}, self._wish().generation), {}
-        )
+        before = {"parent": str(live.ensemble), "members": chosen}
+        self._note(job.id, {"then": then}, Entry(actor, "refine", job.id, reason, before, {"frames": str(path)}, self._wish().generation))
         self._follow(job)
         return job
 
@@ -136,22 +137,33 @@ class Refinement:
         """Cancel a refinement that is not over, or forget one that is; what was done."""
         if not self.jobs.get(job_id).state.over:
             self.jobs.cancel(job_id)
-            done = "cancelled"
-        else:
-            self.jobs.delete(job_id)
-            done = "deleted"
-        self._store.record(Entry(actor, f"refinement_{done}", job_id, reason, None, None, self._wish().generation), {})
-        return done
+            self._store.record(Entry(actor, "refinement_cancelled", job_id, reason, None, None, self._wish().generation), {})
+            return "cancelled"
+        self.jobs.delete(job_id)
+        with self._noting:
+            self._results = {one: result for one, result in self._results.items() if one != job_id}
+            self._store.record(Entry(actor, "refinement_deleted", job_id, reason, None, None, self._wish().generation), {"refinements": self._results})
+        return "deleted"
 
     def as_json(self, job: RefinementJob) -> dict[str, Any]:
-        """A job with what became of it: the ensemble that was registered, or why it was not."""
+        """A job with what became of it.
+
+        `ensemble`, which was registered, or `refused`, why it was not. Where it was to run beside the live one, then `shadowed`, or `not_shadowed`, why not.
+        """
         return {**job.as_json(), **self._results.get(job.id, {})}
 
     def take_up(self) -> None:
         """Register what was done when an earlier service ended before it could."""
+        wish = self._wish()
+        seen = [ref.sha256 for ref in (wish.candidate, wish.live.ensemble) if ref is not None]
         for job in self.jobs.jobs():
-            if job.state is RefinementState.DONE and not {"ensemble", "refused"} & self._results.get(job.id, {}).keys():
+            result = self._results.get(job.id, {})
+            if job.state is not RefinementState.DONE or {"refused", "not_shadowed", "shadowed"} & result.keys():
+                continue
+            if "ensemble" not in result:
                 threading.Thread(target=self._register, args=(job,), name="registering", daemon=True).start()
+            elif result.get("then") == "shadow" and result["ensemble"]["sha256"] not in seen:
+                self._note(job.id, {"not_shadowed": "the service ended before it could be"})
 
     def close(self) -> None:
         self.jobs.close()
@@ -169,7 +181,9 @@ class Refinement:
     def _free_version(self, name: str, parent: str) -> str:
         taken = {entry.version for entry in self._registry.entries() if entry.name == name}
         taken |= {job.request.version for job in self.jobs.jobs() if job.request.version is not None}
-        return next(version for k in range(1, 10_000) if (version := f"{parent}.{k}") not in taken)
+        version = next(version for k in itertools.count(1) if (version := f"{parent}.{k}") not in taken)
+        # Every generation adds to it.
+        return version if len(version) <= _LONGEST_VERSION else time.strftime("r%Y%m%dT%H%M%S", time.gmtime()) + f"-{secrets.token_hex(3)}"
 
     def _follow(self, job: RefinementJob) -> None:
         def follow() -> None:
@@ -189,19 +203,29 @@ class Refinement:
             entry: RegistryEntry = self._registry.add_folder(job.bundle, source="refinement", actor=job.actor)
         except Exception as error:  # whatever it is, whoever waits for the refinement must hear of it
             log.exception("refinement %s was refused", job.id)
-            self._note(job.id, {"refused": str(error)})
+            self._note(job.id, {"refused": str(error) or type(error).__name__})
             return
-        self._note(job.id, {"ensemble": {"name": entry.name, "version": entry.version, "sha256": entry.sha256}})
-        after = {"name": entry.name, "version": entry.version, "sha256": entry.sha256, "refinement": job.id}
-        self._store.record(Entry(job.actor, "register", f"{entry.name} {entry.version}", job.request.reason, None, after, self._wish().generation), {})
-        if self._results[job.id].get("then") == "shadow":
+        about = {"name": entry.name, "version": entry.version, "sha256": entry.sha256}
+        after = {**about, "refinement": job.id}
+        line = Entry(job.actor, "register", f"{entry.name} {entry.version}", job.request.reason, None, after, self._wish().generation)
+        self._note(job.id, {"ensemble": about}, line)
+        if self._results.get(job.id, {}).get("then") == "shadow":
             try:
                 self._ensembles.shadow(entry.name, entry.version, job.actor, f"refinement {job.id}")
-            except AtomstreamError as error:
-                log.error("%s %s could not be run beside the live ensemble: %s", entry.name, entry.version, error)
-                self._note(job.id, {"not_shadowed": str(error)})
+            except Exception as error:  # as above
+                log.exception("%s %s could not be run beside the live ensemble", entry.name, entry.version)
+                self._note(job.id, {"not_shadowed": str(error) or type(error).__name__})
+            else:
+                self._note(job.id, {"shadowed": True})
 
-    def _note(self, job_id: str, what: Mapping[str, Any]) -> None:
+    def _note(self, job_id: str, what: Mapping[str, Any], entry: Entry | None = None) -> None:
+        """Keep what became of a refinement, together with a line of the journal; that of one that was deleted meanwhile is the line alone."""
         with self._noting:
-            self._results = {**self._results, job_id: {**self._results.get(job_id, {}), **what}}
-            self._store.save({"refinements": self._results})
+            if any(job.id == job_id for job in self.jobs.jobs()):
+                # First in memory: whoever waits must hear of it also where the disk is full.
+                self._results = {**self._results, job_id: {**self._results.get(job_id, {}), **what}}
+            state = {"refinements": self._results}
+            if entry is None:
+                self._store.save(state)
+            else:
+                self._store.record(entry, state)

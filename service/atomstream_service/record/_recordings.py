@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -216,11 +217,21 @@ class Recordings:
         return self.info(name)
 
     def list(self) -> list[RecordingInfo]:
-        """Every recording in the folder, by name."""
-        return [self.info(path.name.removesuffix(SUFFIX)) for path in sorted(self._folder.glob(f"*{SUFFIX}")) if not path.name.startswith(".")]
+        """Every recording in the folder, by name; what is deleted meanwhile, or has a name that no recording can have, is left out."""
+        found = []
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            with suppress(RecordingRefused):
+                found.append(self.info(path.name.removesuffix(SUFFIX)))
+        return found
 
     def info(self, name: str) -> RecordingInfo:
-        path = self.path(name)
+        """How a recording stands."""
+        try:
+            return self._info(name, self.path(name))
+        except FileNotFoundError as error:
+            raise RecordingRefused("unknown", f"recording {name} has just been deleted") from error
+
+    def _info(self, name: str, path: Path) -> RecordingInfo:
         with self._lock:
             handle = self._handles.get(name)
         if handle is None:

@@ -156,9 +156,10 @@ class Refinements:
 
     def told(self, name: str, *, after: int = -1) -> tuple[list[FollowedEvent], bool]:
         """What a refinement has told after event number `after`, and whether it is over, at once; for who can't wait in `follow`."""
-        with self._changed:
-            record = self._record(name)
-            return record.told.events[after + 1 :], record.job.state.over
+        # Without the lock, which is held while files are written; once it is over, nothing is told any more.
+        record = self._record(name)
+        over = record.job.state.over
+        return record.told.events[after + 1 :], over
 
     def cancel(self, name: str) -> RefinementJob:
         """End a refinement; returns when its processes are gone. What it has trained stays, so that it may be resumed.
