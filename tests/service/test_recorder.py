@@ -265,6 +265,15 @@ def test_a_recording_is_neither_overwritten_nor_deleted_while_it_is_written(reco
     assert handle.running
 
 
+def test_a_recording_that_goes_while_all_are_listed_is_left_out(recordings: Recordings, tmp_path: Path) -> None:
+    recordings.keep("stays", [recorded(0)], RecordingRequest())
+    # As it looks between finding the name and opening the file; and a name that none of ours can have.
+    (tmp_path / "recordings" / "gone.h5").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "recordings" / "my scan.h5").touch()
+
+    assert [one.name for one in recordings.list()] == ["stays"]
+
+
 def test_frames_from_the_ring_become_a_recording_at_once(recordings: Recordings) -> None:
     items = [recorded(k, drift=True) for k in range(5)]
 

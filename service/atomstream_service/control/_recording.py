@@ -21,7 +21,7 @@ _ENGINE_S = 60.0
 _JOURNAL = 1000
 """Lines of the journal that a recording begins with."""
 _AGAIN_S = 30.0
-"""Between two attempts to have an engine feed a recorder; the engine waits for one that does not answer, and this service for the engine."""
+"""Between two attempts to have an engine feed a recorder."""
 
 
 @dataclass
@@ -125,16 +125,16 @@ class Recording:
                 log.warning("recording %s has ended: %s", name, one.handle.report.error or one.handle.report.because)
                 self._end(name)
             elif one.live and one.fed_by != self._engine and time.monotonic() - one.tried > _AGAIN_S:
-                self._try_to_feed(one)
+                self._feed_again(one)
 
     def resume(self) -> None:
-        """Have an engine that has just come up feed the recorders that still wait for frames."""
+        """Have an engine that has just come up feed the recorders that still wait for frames; returns at once."""
         with self._lock:
             self._engine += 1
             running = [one for one in self._running.values() if one.live]
         for one in running:
             if one.handle.running:
-                self._try_to_feed(one)
+                self._feed_again(one)
 
     def close(self) -> None:
         """End all recordings."""
@@ -142,11 +142,17 @@ class Recording:
             self._end(name)
         self._recordings.close()
 
-    def _try_to_feed(self, running: _Running) -> None:
-        try:
-            self._feed(running)
-        except (EngineUnavailable, CommandRefused) as error:
-            log.error("recording %s gets no frames: %s", running.handle.name, error)
+    def _feed_again(self, running: _Running) -> None:
+        """Have the engine feed a recorder while nobody waits: it may take long to find out that one does not answer."""
+
+        def feed() -> None:
+            try:
+                self._feed(running)
+            except (EngineUnavailable, CommandRefused) as error:
+                log.error("recording %s gets no frames: %s", running.handle.name, error)
+
+        running.tried = time.monotonic()
+        threading.Thread(target=feed, name=f"feeding-{running.handle.name}", daemon=True).start()
 
     def _feed(self, running: _Running) -> None:
         handle, engine = running.handle, self._engine
