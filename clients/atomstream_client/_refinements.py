@@ -26,7 +26,10 @@ class Refinements:
         return found
 
     def get(self, refinement_id: str) -> Dict[str, Any]:
-        """One refinement; once it is done and registered, `ensemble` names what came of it."""
+        """One refinement; once it is done, `ensemble` names what came of it, or `refused` says why it was not registered.
+
+        With `then="shadow"` it has `shadowed` once that runs beside the live one, or `not_shadowed`, why it does not.
+        """
         return self._http.json("GET", "/v1/refinements/" + quoted(refinement_id))
 
     def start(
