@@ -52,9 +52,10 @@ def test_no_more_than_the_most_are_out_at_once() -> None:
     assert taken(policy, blaming("m03", "m01"), {**ENABLED, "m03": MemberState.QUARANTINED}) == []
 
 
-def test_min_active_is_kept() -> None:
-    assert taken(QuarantinePolicy(ON), blaming("m03", "m01"), min_active=5) == ["m03"]
-    assert taken(QuarantinePolicy(ON), blaming("m03", "m01"), min_active=6) == []
+@pytest.mark.parametrize(("least", "out"), [(5, ["m03"]), (6, [])])
+def test_the_least_number_of_members_stays(least: int, out: list[str]) -> None:
+    policy = QuarantinePolicy(ON.model_copy(update={"least_used": least}))
+    assert taken(policy, blaming("m03", "m01")) == out
 
 
 def test_three_members_are_kept_whatever_is_configured() -> None:

@@ -32,6 +32,7 @@ class RecordedFrame:
     drift : where scores were worked out for this frame
     mean, std : ndarray, shape (classes, rows, columns); None where maps are not kept, or one member was used and std is unknown
     dropped_before : frames that were to be recorded between the one before and this one, and were not
+    watched : the watch over drift on this frame, JSON for `atomstream_service.drift.decode_watched`; empty where it was not shown it
     """
 
     frame: Frame
@@ -41,6 +42,7 @@ class RecordedFrame:
     mean: NDArray[Any] | None = None
     std: NDArray[Any] | None = None
     dropped_before: int = 0
+    watched: bytes = b""
 
     @classmethod
     def of(

@@ -179,6 +179,10 @@ class Recording:
         atoms: NDArray[np.float32] = self._h5[at.ATOMS][first : first + int(self._columns["atoms_count"][number])]
         return atoms
 
+    def watched(self, number: int) -> bytes:
+        """The watch over drift on a frame, as `RecordedFrame.watched`."""
+        return self._log(at.WATCHED, number)
+
     def frame(self, number: int) -> RecordedFrame:
         """A frame with all that was recorded about it.
 
@@ -193,13 +197,13 @@ class Recording:
             source = json.loads(header)["source"].encode()
             frame = decode_frame([source, header, image.reshape(-1).view(np.uint8).data], max_pixels=image.size)
             answer = decode_result([b"", report, atoms.reshape(-1).view(np.uint8).data])
-            (mean, std), drift = self._maps(number), self._drift(number)
+            (mean, std), drift, watched = self._maps(number), self._drift(number), self.watched(number)
         except (KeyError, OSError, RuntimeError, ValueError) as error:
             raise UnreadableRecording(f"{self.path}: frame {number} is damaged: {error}") from error
         if not isinstance(answer, Atoms):
             raise UnreadableRecording(f"{self.path}: frame {number} has no atoms but {type(answer).__name__}")
         dropped = int(self.dropped_before[number])
-        return RecordedFrame(frame, answer.report, answer.atoms, drift, mean, std, dropped)
+        return RecordedFrame(frame, answer.report, answer.atoms, drift, mean, std, dropped, watched)
 
     def _log(self, name: str, row: int) -> bytes:
         log = self._h5[name]

@@ -1,4 +1,4 @@
-"""Follows the engine's watch over drift: journals alarms, and takes members out where the policy says so."""
+"""Follows the engine's watch over drift: journals alarms, and takes members out where that says so."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
-from ..drift import DriftSettings, DriftSnapshot, QuarantinePolicy, QuarantineSettings
+from ..drift import DriftSettings, QuarantineSettings
 from ..members import MemberState
-from ..transport import CommandRefused, EngineUnavailable
+from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._keeper import Keeper
 from ._members import Members
 from ._refusal import RequestRefused
@@ -25,7 +25,6 @@ _WAIT_S = 1.0
 _AWAY_S = 0.2
 _SAVE_EVERY_S = 30.0
 _ACTIONS = {"alarm": "drift_alarm", "over": "drift_over"}
-_SNAPSHOT = TypeAdapter(DriftSnapshot)
 _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
@@ -57,10 +56,9 @@ class Drift:
         self._call = call
         self._engine = engine
         self._min_active = min_active
-        self._policy = QuarantinePolicy(_remembered(store, "quarantine", quarantine))
+        self._policy = _remembered(store, "quarantine", quarantine)
         self._watch = _remembered(store, "watch", watch)
         self._saved_at = time.monotonic()
-        self._rounds: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
         self._ensembles: Mapping[str, str] = {}
@@ -68,7 +66,12 @@ class Drift:
 
     @property
     def policy(self) -> QuarantineSettings:
-        return self._policy.settings
+        return self._policy
+
+    @property
+    def engines_policy(self) -> QuarantineSettings:
+        """The policy with as many members left enabled as the service needs."""
+        return self._policy.model_copy(update={"least_used": max(self._policy.least_used, self._min_active)})
 
     @property
     def watch(self) -> DriftSettings:
@@ -129,14 +132,24 @@ class Drift:
         return generation, released
 
     def set_policy(self, quarantine: QuarantineSettings, watch: DriftSettings | None, actor: str, reason: str) -> None:
-        """Decide in another way from now on; remembered over restarts."""
+        """Decide in another way from now on; remembered over restarts, and what an engine that is not there starts with.
+
+        Raises
+        ------
+        EngineSilent
+            the settings are remembered and will hold, but the engine has not said since when.
+        """
         before = {"quarantine": self.policy.model_dump(), "watch": self._watch.model_dump()}
-        self._policy = QuarantinePolicy(quarantine)
+        self._policy = quarantine
         self._watch = watch or self._watch
         after = {"quarantine": quarantine.model_dump(), "watch": self._watch.model_dump()}
         self._store.record(Entry(actor, "set_drift_policy", "drift", reason, before, after, self._keeper.wish.generation), after)
-        if watch is not None:
-            self._call("watch", {"settings": watch.model_dump()}, timeout_s=5.0)
+        try:
+            self._call("watch", {"settings": self._watch.model_dump(), "quarantine": self.engines_policy.model_dump()}, timeout_s=5.0)
+        except EngineSilent:
+            raise
+        except EngineUnavailable as error:
+            log.info("drift will be watched for in another way by the next engine: %s", error)
 
     def _run(self) -> None:
         engine, number = None, 0
@@ -145,10 +158,10 @@ class Drift:
                 engine, number = now, 0
             try:
                 told = self._call("drift", {"after": number, "wait_s": _WAIT_S, "state": False}, timeout_s=_WAIT_S + 5.0).body
-                # Whatever becomes of them, no alarm is journalled twice.
+                # Whatever becomes of it, nothing is carried out twice.
                 number = told["number"]
                 self._follow(told)
-                if told["events"] or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+                if told["told"] or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
                     self._save(self._call("drift", {"after": number, "wait_s": 0.0, "state": True}, timeout_s=5.0).body["state"])
             except (EngineUnavailable, CommandRefused):
                 self._stop.wait(_AWAY_S)
@@ -159,26 +172,25 @@ class Drift:
     def _follow(self, told: Mapping[str, Any]) -> None:
         self._ensembles = told["ensembles"]
         self.sources = told["sources"]
-        for event in told["events"]:
-            subject = event["member"] or event["cause"]
-            self._store.record(Entry("drift", _ACTIONS[event["kind"]], subject, event["message"], None, event, event["generation"]), {})
-            log.warning("drift on %s: %s", event["source"], event["message"])
-        for source, standing in self.sources.items():
-            if self._is_of_live(source):
-                self._decide(source, _SNAPSHOT.validate_python(standing))
+        for one in told["told"]:
+            if one["kind"] == "quarantine":
+                self._take_out(one)
+                continue
+            subject = one["member"] or one["cause"]
+            self._store.record(Entry("drift", _ACTIONS[one["kind"]], subject, one["message"], None, one, one["generation"]), {})
+            log.warning("drift on %s: %s", one["source"], one["message"])
 
     def _is_of_live(self, source: str) -> bool:
         """Whether a source's standing is about the live ensemble, rather than one before it whose members may have the same names."""
         return self._ensembles.get(source) == self._keeper.wish.live.ensemble.sha256
 
-    def _decide(self, source: str, standing: DriftSnapshot) -> None:
-        last = self._rounds.get(source)
-        for decision in self._policy.decide(standing, self._keeper.wish.states, self._min_active, last):
-            try:
-                self._members.quarantine(decision.member, f"{decision.reason}, on {source}")
-                self._rounds[source] = standing.frames
-            except RequestRefused as error:
-                log.warning("%s stays: %s", decision.member, error)
+    def _take_out(self, decision: Mapping[str, Any]) -> None:
+        if decision["ensemble"] != self._keeper.wish.live.ensemble.sha256:
+            return
+        try:
+            self._members.quarantine(decision["member"], decision["reason"])
+        except (RequestRefused, EngineUnavailable) as error:
+            log.warning("%s is not taken out yet: %s", decision["member"], error)
 
     def _save(self, state: Mapping[str, Any]) -> None:
         self._store.save({"drift": state})

@@ -241,7 +241,10 @@ class Service:
             ended, self._ended = self._ended, time.monotonic()
             self.ensembles.engine_ended(again=self._ended - ended < _AGAIN_S)
         return EngineSpec(
-            config=self.config.model_copy(update={"drift": self.drift.watch}), commands=commands, wanted=self._wanted(self.wish), drift=self.drift.remembered
+            config=self.config.model_copy(update={"drift": self.drift.watch, "quarantine": self.drift.engines_policy}),
+            commands=commands,
+            wanted=self._wanted(self.wish),
+            drift=self.drift.remembered,
         )
 
     def _is_there_another_way(self) -> bool:

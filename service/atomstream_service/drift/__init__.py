@@ -1,6 +1,7 @@
 """Drift: which member, or the scene, or the instrument, has left what was normal, and what to do about it.
 
-score_frame -> DriftMonitor.observe -> events, snapshot -> QuarantinePolicy.decide
+score_frame -> StreamWatch.see, which is DriftMonitor.observe -> QuarantinePolicy.decide
+judge_again: the same, from a recording
 """
 
 from ._events import Cause, DriftEvent, Kind
@@ -8,11 +9,15 @@ from ._monitor import FEWEST, DriftMonitor
 from ._page_hinkley import PageHinkley
 from ._policy import QuarantineDecision, QuarantinePolicy
 from ._reference import Reference, learn
+from ._recorded import recorded_frames
+from ._replay import Rejudged, judge_again
 from ._scores import FrameScores, MemberScores, score_frame
 from ._settings import DriftSettings, QuarantineSettings
 from ._snapshot import AlarmStanding, CommonStanding, DriftSnapshot, MemberStanding, SignalStanding
 from ._state import ScanKey
 from ._statistics import FrameStatistics, frame_statistics
+from ._stream_watch import StreamWatch, Verdict
+from ._watched import Known, WatchChange, Watched, decode_watched, encode_watched
 
 __all__ = [
     "FEWEST",
@@ -26,6 +31,7 @@ __all__ = [
     "FrameScores",
     "FrameStatistics",
     "Kind",
+    "Known",
     "MemberScores",
     "MemberStanding",
     "PageHinkley",
@@ -33,9 +39,18 @@ __all__ = [
     "QuarantinePolicy",
     "QuarantineSettings",
     "Reference",
+    "Rejudged",
     "ScanKey",
     "SignalStanding",
+    "StreamWatch",
+    "Verdict",
+    "WatchChange",
+    "Watched",
+    "decode_watched",
+    "encode_watched",
     "frame_statistics",
+    "judge_again",
     "learn",
+    "recorded_frames",
     "score_frame",
 ]

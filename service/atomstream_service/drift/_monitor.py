@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from ._alarm import Alarm
 from ._common import SCORES, logarithm, median, spread
 from ._events import Cause, DriftEvent
-from ._member_watch import MemberWatch, Standing
+from ._member_watch import Standing
 from ._scene_watch import SIGNS
 from ._scores import FrameScores
 from ._settings import DriftSettings
@@ -31,7 +31,7 @@ class DriftMonitor:
 
     def __init__(self, settings: DriftSettings, members: Iterable[str], state: MonitorState | None = None) -> None:
         self._settings = settings
-        self._state = state or MonitorState({member: MemberWatch() for member in members})
+        self._state = state or MonitorState.of(members)
 
     @classmethod
     def restore(cls, settings: DriftSettings, members: Iterable[str], state: Mapping[str, Any]) -> Self:
@@ -43,7 +43,7 @@ class DriftMonitor:
             where the state is not one.
         """
         held = TypeAdapter(MonitorState).validate_python(state)
-        held.members = {member: held.members.get(member) or MemberWatch() for member in members}
+        held.keep(members)
         return cls(settings, held.members, held)
 
     def as_json(self) -> dict[str, Any]:
@@ -91,6 +91,11 @@ class DriftMonitor:
         released = [alarm.acknowledge() for alarm in alarms[subject]]
         self._forget()
         return any(released)
+
+    @property
+    def blames_members(self) -> bool:
+        """Whether an alarm on a member is raised."""
+        return any(watch.alarm.since is not None for watch in self._state.members.values())
 
     def snapshot(self) -> DriftSnapshot:
         """How everything stands after the last frame."""

@@ -20,6 +20,10 @@ class QuarantineDecision:
     member: str
     reason: str
 
+    def on(self, source: str) -> str:
+        """The reason as the journal has it."""
+        return f"{self.reason}, on {source}"
+
 
 @dataclass(frozen=True)
 class QuarantinePolicy:
@@ -30,12 +34,9 @@ class QuarantinePolicy:
 
     settings: QuarantineSettings
 
-    def decide(
-        self, snapshot: DriftSnapshot, states: Mapping[str, MemberState], min_active: int = 1, last_round: int | None = None
-    ) -> list[QuarantineDecision]:
+    def decide(self, snapshot: DriftSnapshot, states: Mapping[str, MemberState], last_round: int | None = None) -> list[QuarantineDecision]:
         """Whom to take out now, the worst first; nobody in mode `advice`.
 
-        min_active : members that must stay enabled, as configured for the service
         last_round : `DriftSnapshot.frames` when the policy last took somebody out, None where it never did
         """
         if self.settings.mode == "advice":
@@ -47,7 +48,7 @@ class QuarantinePolicy:
         if len(enabled) - len(blamed) < math.ceil(self.settings.quorum * len(enabled)):
             return []
         out = sum(state is MemberState.QUARANTINED for state in states.values())
-        spare = len(enabled) - max(self.settings.least_used, min_active, FEWEST)
+        spare = len(enabled) - max(self.settings.least_used, FEWEST)
         room = max(0, min(self.settings.most_out - out, spare))
         worst_first = sorted(blamed, key=lambda member: -snapshot.members[member].ratio)
         return [QuarantineDecision(member, _reason(snapshot, member, len(enabled) - 1)) for member in worst_first[:room]]

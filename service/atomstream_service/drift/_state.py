@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ._instrument_watch import InstrumentWatch
@@ -44,3 +45,12 @@ class MonitorState:
     scan: ScanKey | None = None
     scene: SceneWatch = field(default_factory=SceneWatch)
     instrument: InstrumentWatch = field(default_factory=InstrumentWatch)
+
+    @classmethod
+    def of(cls, members: Iterable[str]) -> MonitorState:
+        """Nothing is known yet of these members."""
+        return cls({member: MemberWatch() for member in members})
+
+    def keep(self, members: Iterable[str]) -> None:
+        """Have exactly these members: those that were not known begin anew, the others are forgotten."""
+        self.members = {member: self.members.get(member) or MemberWatch() for member in members}

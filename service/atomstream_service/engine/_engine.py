@@ -62,8 +62,8 @@ class Engine:
         self.guard = _guard(config)
         results = ResultSocket(config.results, config.results_backlog, guard=self.guard if config.curve else None)
         self._traces = None if config.otel_endpoint is None else open_traces(str(config.otel_endpoint), config.otel_share, "engine")
-        self.watch = DriftWatch(config.drift, self._say_at_once)
-        self.keeping = Keeping(config.ring_bytes, config.ring_frames, self.watch.scores_of)
+        self.watch = DriftWatch(config.drift, config.quarantine, self._say_at_once)
+        self.keeping = Keeping(config.ring_bytes, config.ring_frames, self.watch.watched, self.watch.known)
         traced = [] if self._traces is None else [frame_traces(self._traces)]
         self.afterwards = Afterwards([self.watch.see, self._compare], [*traced, self.keeping.keep])
         tracks = TrackLinker(config.tracks) if config.tracks.enabled else None

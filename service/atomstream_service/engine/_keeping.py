@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from atomstream_models.recording import DriftScores, RecordedFrame
 
-from ..drift import FrameScores
+from ..drift import FrameScores, Known, Watched, encode_watched
 from ..record import RecorderFeed, Ring
 from ..transport import CommandRefused
 from ._work import Active, Finished
@@ -20,51 +20,66 @@ from ._work import Active, Finished
 _SCORES = ("divergence", "misplaced", "count")
 _ROOM_S = 30.0
 
-ScoresOf = Callable[[Finished], FrameScores | None]
+WatchedOf = Callable[[Finished], Watched | None]
+KnownOf = Callable[[str], Known | None]
 
 
 @dataclass
 class _Recorder:
-    """A recorder at work; told : checksum of the ensemble that it was told of last."""
+    """A recorder at work.
+
+    told : checksum of the ensemble that it was told of last
+    watched : source -> number of the frame that it was handed last, as the watch over drift counts them
+    """
 
     feed: RecorderFeed
     maps: bool
     told: str = ""
+    watched: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def hand_over(self, active: Active, item: RecordedFrame) -> None:
+    def hand_over(self, active: Active, item: RecordedFrame, watched: Watched | None, known: KnownOf) -> None:
+        source = item.report.source
         with self.lock:
+            if watched is not None and watched.known is None and self.watched.get(source) != watched.number - 1:
+                item = replace(item, watched=encode_watched(replace(watched, known=known(source))))
             bundle = active.ensemble.bundle
             if self.told != bundle.sha256:
                 self.told = bundle.sha256
                 card = bundle.card
                 self.feed.ensemble(card.name, card.version, bundle.sha256, card.model_dump(mode="json"))
-            self.feed.add(item)
+            if not self.feed.add(item):
+                self.watched.pop(source, None)
+            elif watched is not None:
+                self.watched[source] = watched.number
 
 
 class Keeping:
     """What becomes of a frame's answer in memory and on disk.
 
-    scores_of : the drift scores of a frame, where it was judged
+    watched : what the watch over drift made of a frame, where it was judged
+    known : what that knows of a source
     """
 
-    def __init__(self, ring_bytes: int, ring_frames: int, scores_of: ScoresOf) -> None:
+    def __init__(self, ring_bytes: int, ring_frames: int, watched: WatchedOf, known: KnownOf) -> None:
         self.ring = Ring(ring_bytes, ring_frames)
-        self._scores_of = scores_of
+        self._watched = watched
+        self._known = known
         self._lock = threading.Lock()
         self._recorders: dict[str, _Recorder] = {}
 
     def keep(self, finished: Finished) -> None:
         """Keep a frame of the stream."""
         answer, job = finished.answer, finished.job
-        drift = _as_rows(self._scores_of(finished))
-        item = RecordedFrame.of(job.frame, finished.report, answer.atoms, drift=drift)
+        watched = self._watched(finished)
+        item = RecordedFrame.of(job.frame, finished.report, answer.atoms)
+        if watched is not None:
+            item = replace(item, drift=_as_rows(watched.scores), watched=encode_watched(watched))
         self.ring.add(item)
         with self._lock:
             recorders = list(self._recorders.values())
         for one in recorders:
-            with_maps = RecordedFrame.of(job.frame, finished.report, answer.atoms, drift=drift, mean=answer.mean, std=answer.std) if one.maps else item
-            one.hand_over(finished.active, with_maps)
+            one.hand_over(finished.active, replace(item, mean=answer.mean, std=answer.std) if one.maps else item, watched, self._known)
 
     def start(self, name: str, endpoint: str, maps: bool) -> None:
         """Hand every frame from now on to a recorder.
@@ -127,8 +142,8 @@ class Keeping:
             self.stop(name)
 
 
-def _as_rows(scores: FrameScores | None) -> DriftScores | None:
-    if scores is None or not scores.members:
+def _as_rows(scores: FrameScores) -> DriftScores | None:
+    if not scores.members:
         return None
     rows = {**scores.members, **scores.shadows}
     values = np.array([[getattr(one, name) for name in _SCORES] for one in rows.values()], np.float32)

@@ -17,7 +17,7 @@ from atomstream_models.analysis import member_map
 from atomstream_models.runtime import runtime_report
 from atomstream_wire import Failure, Frame
 
-from ..drift import DriftSettings
+from ..drift import DriftSettings, QuarantineSettings
 from ..transport import CommandRefused, Reply
 from ._engine import Engine
 from ._wanted import Wanted
@@ -105,7 +105,7 @@ class Operations:
         return Reply({})
 
     def drift(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        """How drift stands, and the events after one, once there are some; with everything that is known, if asked for."""
+        """How drift stands, and the alarms and decisions after one, once there are some; with everything that is known, if asked for."""
         told = self._engine.watch.after(arguments["after"], arguments["wait_s"])
         return Reply({**told, "state": self._engine.watch.as_json()} if arguments["state"] else told)
 
@@ -113,8 +113,8 @@ class Operations:
         return Reply({"released": self._engine.watch.acknowledge(arguments["subject"], arguments["source"])})
 
     def watch(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        """Watch for drift in another way."""
-        self._engine.watch.change(DriftSettings.model_validate(arguments["settings"]))
+        """Watch for drift, and decide about members, in another way."""
+        self._engine.watch.change(DriftSettings.model_validate(arguments["settings"]), QuarantineSettings.model_validate(arguments["quarantine"]))
         return Reply({})
 
     def record(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:

@@ -1,6 +1,6 @@
 """What the engine tells a recorder: `[kind, JSON, buffer, ...]`, a closed set of messages.
 
-frame      Framed     [about, frame header, image, result header, atoms(, mean(, std))]
+frame      Framed     [about, watch over drift, frame header, image, result header, atoms(, mean(, std))]
 journal    Journaled  an entry of the journal
 ensemble   Answering  an ensemble that answers from now on, with its card
 opening    Opening    the first message of each sender, of which there may be several
@@ -64,7 +64,7 @@ def encode_message(message: Message) -> list[Any]:
         case Framed(item):
             maps = [] if item.mean is None else encode_result(Maps(item.report, item.mean, item.std))[1:]
             about = {"dropped_before": item.dropped_before, "drift": _drift_json(item.drift)}
-            return [b"frame", _json(about), *encode_frame(item.frame)[1:], *encode_result(Atoms(item.report, item.atoms))[1:], *maps]
+            return [b"frame", _json(about), item.watched, *encode_frame(item.frame)[1:], *encode_result(Atoms(item.report, item.atoms))[1:], *maps]
         case Journaled(entry):
             return [b"journal", _json(entry)]
         case Answering(name, version, sha256, card):
@@ -106,9 +106,9 @@ def decode_message(parts: Sequence[Any]) -> Message:
 
 
 def _framed(about: Mapping[str, Any], parts: Sequence[Any]) -> RecordedFrame:
-    if len(parts) < 4:
-        raise WireError("part_count", f"{len(parts)} parts came, a frame to record has four at least")
-    header, image, result, atoms, *maps = parts
+    if len(parts) < 5:
+        raise WireError("part_count", f"{len(parts)} parts came, a frame to record has five at least")
+    watched, header, image, result, atoms, *maps = parts
     source = json.loads(bytes(header))["source"].encode()
     frame, answer = decode_frame([source, header, image]), decode_result([b"", result, atoms])
     found = decode_result([b"", *maps]) if maps else None
@@ -116,7 +116,7 @@ def _framed(about: Mapping[str, Any], parts: Sequence[Any]) -> RecordedFrame:
         raise WireError("bad_value", "a frame to record has no atoms, or something else in place of its maps")
     mean, std = (None, None) if found is None else (found.mean, found.std)
     item = RecordedFrame.of(frame, answer.report, answer.atoms, drift=_drift_of(about["drift"]), mean=mean, std=std)
-    return replace(item, dropped_before=int(about["dropped_before"]))
+    return replace(item, dropped_before=int(about["dropped_before"]), watched=bytes(watched))
 
 
 def _drift_json(drift: DriftScores | None) -> dict[str, Any] | None:

@@ -86,7 +86,7 @@ class RecordingWriter:
         self._waiting = False
         self._began: float | None = None
         self._table, self._atoms = FrameTable(), AtomTable()
-        self._frame_headers, self._result_headers, self._journal, self._ensembles = Log(), Log(), Log(), Log()
+        self._frame_headers, self._result_headers, self._watched, self._journal, self._ensembles = Log(), Log(), Log(), Log(), Log()
         self._atom_count = 0
         self._known_ensembles: set[tuple[str, ...]] = set()
         self._kinds: dict[str, dict[Hashable, int]] = {at.IMAGES: {}, at.MAPS: {}, at.DRIFT: {}}
@@ -123,6 +123,7 @@ class RecordingWriter:
             )
             self._frame_headers.add(encode_frame(item.frame)[1])
             self._result_headers.add(encode_result(Atoms(item.report, item.atoms))[1])
+            self._watched.add(item.watched)
             self._atoms.add(item.atoms)
             self._atom_count += len(item.atoms)
             self.frames += 1
@@ -213,6 +214,7 @@ class RecordingWriter:
         AtomTable.create(atoms, ATOM_COLUMNS)
         Log.create(h5.create_group(at.FRAME_HEADERS), "header of each frame as it came (atomstream.frame.v1)")
         Log.create(h5.create_group(at.RESULT_HEADERS), "header of each frame's atoms as they were published (atomstream.result.v1)")
+        Log.create(h5.create_group(at.WATCHED), "each frame as the watch over drift saw it, empty where it did not")
         Log.create(h5.create_group(at.JOURNAL), "what was changed in the service")
         Log.create(h5.create_group(at.ENSEMBLES), "every ensemble that answered, with its card")
         h5.swmr_mode = True
@@ -247,6 +249,7 @@ class RecordingWriter:
         for name, log in (
             (at.FRAME_HEADERS, self._frame_headers),
             (at.RESULT_HEADERS, self._result_headers),
+            (at.WATCHED, self._watched),
             (at.JOURNAL, self._journal),
             (at.ENSEMBLES, self._ensembles),
         ):
