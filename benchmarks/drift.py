@@ -29,12 +29,11 @@ from atomstream_models.evaluation import Detection, Truth, detection, pooled
 from atomstream_models.locate import locate
 from atomstream_service.drift import (
     DriftEvent,
-    DriftMonitor,
     DriftSettings,
     FrameScores,
-    QuarantinePolicy,
     QuarantineSettings,
     ScanKey,
+    StreamWatch,
     score_frame,
 )
 from atomstream_service.members import MemberState
@@ -213,11 +212,9 @@ class _Service:
 
     def __init__(self, card: Card, mode: QuarantineSettings, known: Mapping[str, Any] | None = None) -> None:
         self._card = card
-        self._policy = QuarantinePolicy(mode)
-        self._last_round: int | None = None
-        self.monitor = DriftMonitor(DriftSettings(), card.member_ids)
+        self.watch = StreamWatch(DriftSettings(), mode, card.member_ids)
         if known is not None:
-            self.monitor = DriftMonitor.restore(DriftSettings(), card.member_ids, known)
+            self.watch = StreamWatch.restore(DriftSettings(), mode, card.member_ids, known)
         self.states = dict.fromkeys(card.member_ids, MemberState.ENABLED)
         self.events: list[DriftEvent] = []
         self.taken: list[tuple[int, str]] = []
@@ -230,12 +227,11 @@ class _Service:
         return score_frame(t, frame.image, _inferred(frame, self.used), self._card)
 
     def take(self, t: int, scores: FrameScores, shape: tuple[int, int]) -> None:
-        self.events += self.monitor.observe(scores, ScanKey(shape))
-        snapshot = self.monitor.snapshot()
-        for decision in self._policy.decide(snapshot, self.states, last_round=self._last_round):
+        verdict = self.watch.see(scores, ScanKey(shape), self.states)
+        self.events += verdict.events
+        for decision in verdict.decisions:
             self.states[decision.member] = MemberState.QUARANTINED
             self.taken.append((t, decision.member))
-            self._last_round = snapshot.frames
 
 
 def _inferred(frame: Frame, members: Sequence[str]) -> Inferred:
@@ -255,7 +251,7 @@ def _start(work: Path, seed: int, calm: str, card: Card) -> _Service:
 
 
 def _judge(case: Case, work: Path, seed: int, card: Card, start: _Service, every: int) -> Figures:
-    known = start.monitor.as_json() if case.known else None
+    known = start.watch.as_json() if case.known else None
     static, policed = _Service(card, QuarantineSettings(), known), _Service(card, _QUARANTINE, known)
     found: dict[str, list[Detection]] = {name: [] for name in ("static", "quarantine", *card.member_ids)}
     t = -1

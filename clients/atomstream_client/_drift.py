@@ -20,11 +20,12 @@ class Drift:
         """
         return self._http.json("PUT", "/v1/drift/policy", {"mode": mode, "reason": reason, **settings})
 
-    def acknowledge(self, subject: str, *, state: str = "enabled", source: Optional[str] = None, reason: str = "") -> int:
+    def acknowledge(self, subject: str, *, state: str = "enabled", source: Optional[str] = None, reason: str = "", if_generation: Optional[int] = None) -> int:
         """Release an alarm, and a member from quarantine; returns the generation from which it holds.
 
         subject : a member's id, `scene`, `instrument` or `unattributed`
         state : what a quarantined member becomes: enabled, shadow or disabled
+        if_generation : refuse (412) where the state has moved on from this generation
         """
         body = {"state": state, "source": source, "reason": reason}
-        return int(self._http.json("POST", "/v1/drift/{}/acknowledge".format(quoted(subject)), body)["generation"])
+        return int(self._http.json("POST", "/v1/drift/{}/acknowledge".format(quoted(subject)), body, if_generation=if_generation)["generation"])

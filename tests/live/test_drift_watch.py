@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from waiting import until
 
 from atomstream_client import Atoms, FramePublisher, ResultSubscriber
+from atomstream_service.cli import main
 from atomstream_service.demo import Launched, launched
 from atomstream_wire import Event
 
@@ -140,7 +142,42 @@ def test_a_policy_or_an_acknowledgement_that_can_not_be_is_refused_by_name(tmp_p
         with httpx.Client(base_url=service.url, timeout=30) as http:
             bad = http.put("/v1/drift/policy", json={"mode": "shoot"})
             unknown = http.post("/v1/drift/m17/acknowledge")
+            late = http.post("/v1/drift/scene/acknowledge", headers={"If-Match": '"77"'})
 
     assert bad.status_code == 422
     assert "mode" in bad.json()["detail"]
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_subject")
+    assert (late.status_code, late.json()["code"]) == (412, "changed_meanwhile")
+
+
+def test_a_recording_with_its_journal_gives_the_same_decisions_about_members(tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for service in _service(tmp_path, state):
+        with Scope(service) as scope, httpx.Client(base_url=service.url, timeout=30) as http:
+            http.put("/v1/drift/policy", json={"mode": "quarantine", "reason": "over night"})
+            for _ in range(25):
+                scope.send(scope.agreed())
+            http.post("/v1/recordings", json={"name": "night", "reason": "what was decided"}).raise_for_status()
+            for _ in range(20):
+                scope.send(scope.disputed())
+            until(lambda: http.get("/v1/members").json(), lambda one: one["members"][3]["state"] == "quarantined")
+            for _ in range(4):
+                scope.send(scope.disputed())
+            http.post("/v1/drift/m03/acknowledge", json={"reason": "once more"}).raise_for_status()
+            http.put("/v1/drift/policy", json={"mode": "advice", "watch": {"window": 20, "sustain": 2}, "reason": "somebody is here"}).raise_for_status()
+            for _ in range(10):
+                scope.send(scope.disputed())
+            http.post("/v1/recordings/night/stop").raise_for_status()
+            file = tmp_path / "night.h5"
+            file.write_bytes(http.get("/v1/recordings/night/file").content)
+            lines = [line for line in http.get("/v1/journal", params={"limit": 200}).json()["entries"] if line["action"] == "quarantine"]
+
+    assert main(["drift", str(file), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    decided = [line for line in again["told"] if line["kind"] == "quarantine"]
+    assert (again["frames"], again["judged"], again["as_recorded"]) == (34, 33, True)
+    assert [(line["member"], line["generation"]) for line in decided] == [(line["target"], line["generation"]) for line in lines]
+    assert [line["member"] for line in decided] == ["m03"]
+    assert main(["drift", str(file), "--set", "mode=advice"]) == 0
+    assert "only then" in capsys.readouterr().out
+    assert main(["drift", str(file), "--set", "sustain=0"]) == 1
+    assert "sustain=0" in capsys.readouterr().err

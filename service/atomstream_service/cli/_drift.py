@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from atomstream_models.errors import InputError
-from atomstream_models.recording import Recording, open_recording
+from atomstream_models.recording import open_recording
 
 from ..drift import DriftEvent, DriftSettings, QuarantineDecision, QuarantineSettings, Rejudged, judge_again, recorded_frames
 from ._commands import Commands

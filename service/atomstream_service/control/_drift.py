@@ -109,7 +109,9 @@ class Drift:
         found = [{"source": source, **members[member]} for source, members in about.items() if member in members]
         return max(found, key=lambda one: (one["alarm"]["raised"], one["ratio"]), default=None)
 
-    def acknowledge(self, subject: str, state: MemberState, source: str | None, actor: str, reason: str) -> tuple[int, bool]:
+    def acknowledge(
+        self, subject: str, state: MemberState, source: str | None, actor: str, reason: str, expected_generation: int | None = None
+    ) -> tuple[int, bool]:
         """Release an alarm, and a member from quarantine; the generation from which it holds, and whether there was an alarm.
 
         subject : a member's id, `scene`, `instrument` or `unattributed`
@@ -118,15 +120,16 @@ class Drift:
         Raises
         ------
         RequestRefused
-            404 for another subject.
+            404 for another subject, 412 where the state has changed since `expected_generation`.
         """
         is_member = subject in self._keeper.wish.states
         if not is_member and subject not in ("scene", "instrument", "unattributed"):
             raise RequestRefused(404, "unknown_subject", f"{subject!r} is no member, nor scene, instrument or unattributed")
-        released = bool(self._call("acknowledge", {"subject": subject, "source": source}, timeout_s=5.0).body["released"])
-        generation = self._keeper.wish.generation
-        if is_member and self._keeper.wish.states[subject] is MemberState.QUARANTINED:
-            return self._members.acknowledge(subject, state, actor, reason), released
+        with self._keeper.turn(expected_generation) as wish:
+            released = bool(self._call("acknowledge", {"subject": subject, "source": source}, timeout_s=5.0).body["released"])
+            generation = wish.generation
+        if is_member and wish.states[subject] is MemberState.QUARANTINED:
+            return self._members.acknowledge(subject, state, actor, reason, expected_generation), released
         if released:
             self._store.record(Entry(actor, "acknowledge", subject, reason, "alarm", None, generation), {})
         return generation, released

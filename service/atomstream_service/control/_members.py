@@ -46,13 +46,13 @@ class Members:
 
         return self._change(states, "policy", reason, None, "quarantine")
 
-    def acknowledge(self, member: str, state: MemberState, actor: str, reason: str) -> int:
+    def acknowledge(self, member: str, state: MemberState, actor: str, reason: str, expected_generation: int | None = None) -> int:
         """Let a quarantined member be something else again; one that is not in quarantine stays as it is.
 
         Raises
         ------
         RequestRefused
-            404 unknown member, 409 too few enabled members.
+            404 unknown member, 409 too few enabled members, 412 the state has changed since `expected_generation`.
         """
 
         def states(wish: Wish) -> Mapping[str, MemberState]:
@@ -60,7 +60,7 @@ class Members:
                 raise RequestRefused(404, "unknown_member", f"there is no member {member}; there are {', '.join(wish.states)}")
             return {member: state} if wish.states[member] is MemberState.QUARANTINED else {}
 
-        return self._change(states, actor, reason, None, "acknowledge")
+        return self._change(states, actor, reason, expected_generation, "acknowledge")
 
     def mark_failed(self, failures: Mapping[str, str], generation: int | None = None) -> None:
         """Set members whose run failed to `failed`, on the engine's behalf; quorum or not, they can't run.

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..drift import DriftSettings, QuarantineSettings
 from ..members import MemberState
-from ._requests import Actor, InControl
+from ._requests import Actor, Expected, InControl
 from ._service import Service
 
 
@@ -46,16 +46,20 @@ def drift_routes(service: Service) -> APIRouter:
         }
 
     @router.put("/v1/drift/policy", summary="What is done about members that drift", dependencies=in_control)
-    def policy(wanted: DriftPolicy, actor: Actor) -> dict[str, Any]:
+    def policy(wanted: DriftPolicy, response: Response, actor: Actor) -> dict[str, Any]:
         quarantine = QuarantineSettings.model_validate(wanted.model_dump(exclude={"watch", "reason"}))
         service.drift.set_policy(quarantine, wanted.watch, actor, wanted.reason)
-        return {"generation": service.wish.generation, "policy": quarantine.model_dump(mode="json"), "watch": service.drift.watch.model_dump(mode="json")}
+        generation = service.wish.generation
+        response.headers["ETag"] = f'"{generation}"'
+        return {"generation": generation, "policy": quarantine.model_dump(mode="json"), "watch": service.drift.watch.model_dump(mode="json")}
 
     @router.post("/v1/drift/{member}/acknowledge", summary="Release an alarm, and a member from quarantine", dependencies=in_control)
-    def acknowledge(member: str, response: Response, actor: Actor, seen: Annotated[Acknowledgement | None, Body()] = None) -> dict[str, Any]:
+    def acknowledge(
+        member: str, response: Response, actor: Actor, expected: Expected, seen: Annotated[Acknowledgement | None, Body()] = None
+    ) -> dict[str, Any]:
         """`member` is a member's id, or scene, instrument or unattributed."""
         wanted = seen or Acknowledgement()
-        generation, released = service.drift.acknowledge(member, MemberState(wanted.state), wanted.source, actor, wanted.reason)
+        generation, released = service.drift.acknowledge(member, MemberState(wanted.state), wanted.source, actor, wanted.reason, expected)
         response.headers["ETag"] = f'"{generation}"'
         return {"generation": generation, "released": released, "state": service.wish.states.get(member)}
 

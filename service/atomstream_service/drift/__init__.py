@@ -8,8 +8,8 @@ from ._events import Cause, DriftEvent, Kind
 from ._monitor import FEWEST, DriftMonitor
 from ._page_hinkley import PageHinkley
 from ._policy import QuarantineDecision, QuarantinePolicy
-from ._reference import Reference, learn
 from ._recorded import recorded_frames
+from ._reference import Reference, learn
 from ._replay import Rejudged, judge_again
 from ._scores import FrameScores, MemberScores, score_frame
 from ._settings import DriftSettings, QuarantineSettings

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 
 from ._work import Finished
+
+log = logging.getLogger(__name__)
 
 _DEPTH = 4
 """Frames that may wait before watchers skip some."""
@@ -30,6 +33,8 @@ class Afterwards:
         self._waiting: deque[Finished] = deque()
         self._changed = threading.Condition()
         self._stopped = False
+        self._added = 0
+        self._kept = 0
         self.skipped = 0
         self._thread = threading.Thread(target=self._run, name="afterwards", daemon=True)
 
@@ -47,22 +52,40 @@ class Afterwards:
         """Never waits."""
         with self._changed:
             self._waiting.append(finished)
+            self._added += 1
             self._changed.notify_all()
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Wait until every frame added so far has been kept; False where that takes too long."""
+        with self._changed:
+            added = self._added
+            return self._changed.wait_for(lambda: self._kept >= added, timeout_s)
 
     def _run(self) -> None:
         while (finished := self._next()) is not None:
             if _is_whole(finished) and len(self._waiting) < _DEPTH:
                 for watch in self._watchers:
-                    watch(finished)
+                    _try(watch, finished)
             else:
                 self.skipped += 1
             for keep in self._keepers:
-                keep(finished)
+                _try(keep, finished)
+            with self._changed:
+                self._kept += 1
+                self._changed.notify_all()
 
     def _next(self) -> Finished | None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._waiting)
             return self._waiting.popleft() if self._waiting else None
+
+
+def _try(listener: Listener, finished: Finished) -> None:
+    """One frame that can't be judged or kept is no reason to judge and keep none from then on."""
+    try:
+        listener(finished)
+    except Exception:
+        log.exception("frame %s of %s has been answered, but not judged or kept", finished.report.seq, finished.report.source)
 
 
 def _is_whole(finished: Finished) -> bool:

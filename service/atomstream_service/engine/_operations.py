@@ -23,6 +23,8 @@ from ._engine import Engine
 from ._wanted import Wanted
 from ._work import Finished, Job
 
+_CATCH_UP_S = 10.0
+
 
 class Operations:
     """Answers commands on the command line's threads. Each public method is a command of its name."""
@@ -122,12 +124,15 @@ class Operations:
         return Reply({})
 
     def unrecord(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        """Stop feeding a recorder; frames whose results have gone out already are still handed over."""
+        self._engine.afterwards.catch_up(_CATCH_UP_S)
         return Reply(self._engine.keeping.stop(arguments["name"]))
 
     def ring(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         return Reply(self._engine.keeping.summary())
 
     def copy_ring(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        self._engine.afterwards.catch_up(_CATCH_UP_S)
         active = self._engine.inference.active
         return Reply({"frames": self._engine.keeping.copy_ring(arguments["endpoint"], arguments["selection"], active)})
 
