@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 _SMOOTHING_PX = 1.0
 _LARGEST_RADIUS_PX = 32.0
@@ -32,30 +31,46 @@ def find_peaks(foreground: NDArray[np.float32], threshold: float) -> tuple[NDArr
     ripples = np.flatnonzero((smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & mask)
     depth = cv2.distanceTransform(cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
     # The top of a flat atom may be found a pixel off its middle, where the depth is greatest.
-    tops = ripples if _all_differ(level[ripples]) else _one_of_each_plateau(ripples, foreground.shape)
-    depths = cv2.dilate(depth, np.ones((3, 3), np.uint8))[1:-1, 1:-1].reshape(-1)[tops]
+    tops = _one_of_each_plateau(ripples, foreground.shape) if _some_touch(ripples, foreground.shape[1]) else ripples
+    depths = _highest_around(depth, tops)
     # Where everything is above threshold there is no edge to measure from, and the depth is infinite.
     radius = float(np.median(np.minimum(depths, _LARGEST_RADIUS_PX))) if len(depths) else 1.0
     reach = max(1, round(_SEPARATION * radius))
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     highest = cv2.dilate(smooth, window).reshape(-1)
     peaks = ripples[level[ripples] >= highest[ripples]]
-    return _drop_ties(peaks, level[peaks], window, foreground.shape), max(radius, 1.0)
+    return _drop_ties(peaks, level[peaks], reach, foreground.shape[1]), max(radius, 1.0)
 
 
-def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[Any], window: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """One top of each group that shares a window at exactly the same level: the last in reading order."""
-    if _all_differ(levels):
+def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[np.float32], reach: int, columns: int) -> NDArray[np.int64]:
+    """Of tops that share a window, which then are exactly level, the last in reading order."""
+    _, kind, size = np.unique(levels, return_inverse=True, return_counts=True)
+    (tied,) = np.nonzero(size[kind] > 1)
+    if not len(tied):
         return peaks
-    order = np.zeros(shape, np.float64)
-    order.reshape(-1)[peaks] = np.arange(1, len(peaks) + 1)
-    last = cv2.dilate(order, window).reshape(-1)[peaks]
-    kept: NDArray[np.int64] = peaks[last == np.arange(1, len(peaks) + 1)]
+    together = cKDTree(np.column_stack(np.divmod(peaks[tied], columns))).query_pairs(reach, p=np.inf, output_type="ndarray")
+    kept: NDArray[np.int64] = np.delete(peaks, tied[together.min(axis=1)])
     return kept
 
 
-def _all_differ(levels: NDArray[Any]) -> bool:
-    return len(np.unique(levels)) == len(levels)
+def _some_touch(pixels: NDArray[np.int64], columns: int) -> bool:
+    """Whether some of these pixels, flat indices in order, may be neighbours; the ends of two rows count, too."""
+    if len(pixels) < 2:
+        return False
+    for step in (1, columns - 1, columns, columns + 1):
+        place = np.searchsorted(pixels, pixels + step)
+        if (pixels[np.minimum(place, len(pixels) - 1)] == pixels + step).any():
+            return True
+    return False
+
+
+def _highest_around(padded: NDArray[np.float32], pixels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The highest value at each pixel and its eight neighbours, of an image that is a pixel larger on every side."""
+    row, column = np.divmod(pixels, padded.shape[1] - 2)
+    corner = row * padded.shape[1] + column
+    steps = (np.arange(3)[:, None] * padded.shape[1] + np.arange(3)).reshape(-1)
+    highest: NDArray[np.float32] = padded.reshape(-1)[corner[:, None] + steps].max(axis=1, initial=0.0)
+    return highest
 
 
 def _one_of_each_plateau(ripples: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:

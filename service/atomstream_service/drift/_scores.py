@@ -150,12 +150,16 @@ def _score(thin: Map, other: Map, own: _Atoms, against: _Atoms, threshold: float
 
 
 def _foreground(maps: Map) -> Map:
-    total: Map = maps[0] if len(maps) == 1 else np.minimum(maps.sum(axis=0), np.float32(1))
-    return total
+    if len(maps) == 1:
+        return np.ascontiguousarray(maps[0])
+    total = maps[0] + maps[1]
+    for one in maps[2:]:
+        total += one
+    return np.minimum(total, np.float32(1), out=total)
 
 
 def _atoms(foreground: Map, threshold: float) -> _Atoms:
-    peaks, radius_px = find_peaks(np.ascontiguousarray(foreground), threshold)
+    peaks, radius_px = find_peaks(foreground, threshold)
     return _Atoms(cKDTree(np.column_stack(np.divmod(peaks, foreground.shape[1])).astype(np.float64)), radius_px)
 
 
