@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +44,7 @@ def find_peaks(foreground: NDArray[np.float32], threshold: float) -> tuple[NDArr
     return _drop_ties(peaks, level[peaks], reach, foreground.shape[1]), max(radius, 1.0)
 
 
-def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[np.float32], reach: int, columns: int) -> NDArray[np.int64]:
+def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[Any], reach: int, columns: int) -> NDArray[np.int64]:
     """Of tops that share a window, which then are exactly level, the last in reading order."""
     _, kind, size = np.unique(levels, return_inverse=True, return_counts=True)
     (tied,) = np.nonzero(size[kind] > 1)
@@ -64,12 +66,12 @@ def _some_touch(pixels: NDArray[np.int64], columns: int) -> bool:
     return False
 
 
-def _highest_around(padded: NDArray[np.float32], pixels: NDArray[np.int64]) -> NDArray[np.float32]:
+def _highest_around(padded: NDArray[Any], pixels: NDArray[np.int64]) -> NDArray[Any]:
     """The highest value at each pixel and its eight neighbours, of an image that is a pixel larger on every side."""
     row, column = np.divmod(pixels, padded.shape[1] - 2)
     corner = row * padded.shape[1] + column
     steps = (np.arange(3)[:, None] * padded.shape[1] + np.arange(3)).reshape(-1)
-    highest: NDArray[np.float32] = padded.reshape(-1)[corner[:, None] + steps].max(axis=1, initial=0.0)
+    highest: NDArray[Any] = padded.reshape(-1)[corner[:, None] + steps].max(axis=1, initial=0.0)
     return highest
 
 

@@ -152,10 +152,11 @@ def _score(thin: Map, other: Map, own: _Atoms, against: _Atoms, threshold: float
 def _foreground(maps: Map) -> Map:
     if len(maps) == 1:
         return np.ascontiguousarray(maps[0])
-    total = maps[0] + maps[1]
+    total: Map = maps[0] + maps[1]
     for one in maps[2:]:
         total += one
-    return np.minimum(total, np.float32(1), out=total)
+    np.minimum(total, np.float32(1), out=total)
+    return total
 
 
 def _atoms(foreground: Map, threshold: float) -> _Atoms:
