@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from atomstream_models.combine import mean_std
 from atomstream_models.locate import COLUMNS, locate
+from atomstream_models.locate._border import border_of
+from atomstream_models.locate._cells import cells_around
 from atomstream_models.metrics import match
 from atomstream_models.simulation import soft_disks
 
@@ -124,6 +126,16 @@ def test_without_a_whole_atom_a_cut_one_lies_at_the_centroid_of_what_is_seen() -
     weight = np.maximum(mean[0] - 0.5, 0)
 
     assert locate(mean, None, (), 0.5)[0, Y] == pytest.approx((weight.sum(axis=1) @ np.arange(64)) / weight.sum(), rel=1e-5)
+
+
+def test_an_atom_of_a_single_pixel_beside_its_top_has_the_least_radius_whatever_rounding_does() -> None:
+    cells = cells_around(np.array([15 * 40 + 20]), 1.0, (30, 40))
+    weights = np.zeros(cells.pixels.shape, np.float32)
+    _, dy, dx = cells.moments
+    weights[(dy == 1) & (dx == 1)] = 0.30444184
+    weights[(dy == 1) & (dx == 0)] = 2.2545807e-08
+
+    assert border_of(cells, weights, (30, 40)).radius_px == 0.5
 
 
 def test_the_class_is_the_one_with_the_most_probability() -> None:

@@ -85,5 +85,6 @@ def _radius_px(cells: Cells, weights: NDArray[np.float32], whole: NDArray[np.boo
     lit = weight > 0
     if not lit.any():
         return None
-    variance = square[lit] / weight[lit] - (dy[lit] ** 2 + dx[lit] ** 2) / weight[lit] ** 2
+    # Of an atom of one pixel it is 0, and rounding may put it below.
+    variance = np.maximum(square[lit] / weight[lit] - (dy[lit] ** 2 + dx[lit] ** 2) / weight[lit] ** 2, 0)
     return max(float(np.sqrt(2 * np.median(variance))), 0.5)
