@@ -7,6 +7,7 @@ import pytest
 from atomstream_service.config import FramesEndpoint, Policy
 from atomstream_service.engine._intake import Intake
 from atomstream_service.engine._slot import Slot
+from atomstream_service.transport import CommandRefused
 
 
 def _slot(policy: Policy, depth: int = 3) -> tuple[Slot[int], list[int], threading.Condition]:
@@ -91,6 +92,18 @@ def test_more_requests_than_may_wait_are_refused() -> None:
     intake = _intake(1)
 
     assert [intake.request(str(k)) for k in range(3)] == [True, True, False]
+
+
+def test_a_closed_intake_refuses_commands_and_requests_and_gives_out_what_waits() -> None:
+    intake = _intake(1)
+    intake.request("r")
+    intake.close()
+    for ask in (lambda: intake.command(lambda: None), lambda: intake.request("late")):
+        with pytest.raises(CommandRefused) as refusal:
+            ask()
+        assert refusal.value.code == "stopping"
+
+    assert [intake.take(0), intake.take(0)] == ["r", None]
 
 
 def test_a_frame_wakes_the_waiting_inference_thread() -> None:

@@ -15,7 +15,7 @@ from ..config import Config
 from ..members import MemberState
 from ..traces import open_traces
 from ..tracks import TrackLinker
-from ..transport import CurveGuard, FrameSocket, ResultSocket
+from ..transport import STOPPING, CurveGuard, FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
 from ._inference import Inference, NotLoaded
@@ -90,7 +90,7 @@ class Engine:
         self.pipeline.say(Event("engine", time.time(), {"state": "started", "generation": self.inference.active.generation}))
 
     def stop(self) -> None:
-        """Answer what is being worked on, then end."""
+        """Answer what is being worked on, then end; what comes after is refused, so that nobody waits for an answer for ever."""
         self.intake.close()
         for receiving in self._receiving:
             receiving.stop()
@@ -99,7 +99,7 @@ class Engine:
             if isinstance(left, Job):
                 self.ledger.lost(left.frame.source, "queue")
                 if left.done is not None:
-                    left.done(Failure(left.frame.source, "stopping", "the engine is being stopped", left.frame.session, left.frame.seq, time.time()))
+                    left.done(Failure(left.frame.source, STOPPING, "the engine is being stopped", left.frame.session, left.frame.seq, time.time()))
             else:
                 left()  # whoever waits for this change must not wait for ever
         self.pipeline.stop()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from ..config import FramesEndpoint
+from ..transport import STOPPING, CommandRefused
 from ._slot import Slot
 
 T = TypeVar("T")
@@ -27,10 +28,12 @@ class Intake(Generic[T]):
         self._most_requests = requests
         self._commands: deque[Command] = deque()
         self._turn = 0
+        self._closed = False
 
     def request(self, item: T) -> bool:
-        """Add a single request; False where too many wait already."""
+        """Add a single request; False where too many wait already. Raises what `command` does."""
         with self._changed:
+            self._check_open()
             if len(self._requests) >= self._most_requests:
                 return False
             self._requests.append(item)
@@ -38,8 +41,15 @@ class Intake(Generic[T]):
             return True
 
     def command(self, command: Command) -> None:
-        """Have the inference thread call `command` at the next frame boundary."""
+        """Have the inference thread call `command` at the next frame boundary.
+
+        Raises
+        ------
+        CommandRefused
+            once nobody takes anything any more.
+        """
         with self._changed:
+            self._check_open()
             self._commands.append(command)
             self._changed.notify_all()
 
@@ -53,9 +63,15 @@ class Intake(Generic[T]):
             return found
 
     def close(self) -> None:
-        """Let go of every thread that waits in a slot."""
+        """Let go of every thread that waits in a slot, and refuse commands and requests from now on; those that wait can still be taken."""
+        with self._changed:
+            self._closed = True
         for slot in self.frames:
             slot.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CommandRefused(STOPPING, "the engine is being stopped")
 
     def _next(self) -> T | Command | None:
         if self._commands:

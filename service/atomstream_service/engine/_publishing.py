@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -21,6 +22,7 @@ from ._work import Finished, Job, Work
 
 _DEPTH = 2
 """Frames between two threads: enough to overlap, too few to age."""
+_LOOK_S = 0.1
 
 _Send = Callable[[], None]
 
@@ -55,6 +57,7 @@ class Pipeline:
         self.tracks = tracks
         self.latest: Finished | None = None
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
+        self._ended = threading.Event()
         self._to_send: queue.Queue[_Send | None] = queue.Queue(4 * _DEPTH)
         self._threads = [
             threading.Thread(target=self._finishing, name="finishing", daemon=True),
@@ -70,14 +73,18 @@ class Pipeline:
         self._to_finish.put(None)
         for thread in self._threads:
             thread.join(10)
+        self._ended.set()
 
     def finish(self, work: Work) -> None:
         """Locate and send; waits where the threads behind are two frames late."""
         self._to_finish.put(work)
 
     def say(self, result: Result) -> None:
-        """Send a message after the results that are on their way."""
-        self._to_finish.put(lambda: self._socket.send(encode_result(result)))
+        """Send a message after the results that are on their way; after the end it is dropped, so that no command waits for a thread that has gone."""
+        while not self._ended.is_set():
+            with contextlib.suppress(queue.Full):
+                self._to_finish.put(lambda: self._socket.send(encode_result(result)), timeout=_LOOK_S)
+                return
 
     def say_at_once(self, result: Result) -> None:
         """Send a message without waiting for frames that are being located."""

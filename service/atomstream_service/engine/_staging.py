@@ -11,7 +11,7 @@ from atomstream_models.analysis import MemberFailed
 from atomstream_models.bundle import BundleError, open_bundle
 from atomstream_models.runtime import Device, LoadedEnsemble, LoadError, accept, load_ensemble
 
-from ..transport import CommandRefused
+from ..transport import STOPPING, CommandRefused
 
 
 class Staging:
@@ -26,6 +26,7 @@ class Staging:
         self._lock = threading.Lock()
         self._loaded: dict[str, LoadedEnsemble] = {}
         self._under_way: dict[str, Future[None]] = {}
+        self._closed = False
 
     def load(self, folder: Path) -> LoadedEnsemble:
         """A bundle's ensemble, accepted by its golden frames and warm; one is loaded at a time.
@@ -57,9 +58,11 @@ class Staging:
         Raises
         ------
         CommandRefused
-            with the failed check's name; `load` also where another bundle lies in the folder by now.
+            with the failed check's name; `load` also where another bundle lies in the folder by now; `stopping` once closed.
         """
         with self._lock:
+            if self._closed:
+                raise CommandRefused(STOPPING, "the engine is being stopped")
             if sha256 in self._loaded:
                 return
             loading = self._under_way.get(sha256)
@@ -90,7 +93,9 @@ class Staging:
             return self._loaded.pop(sha256, None)
 
     def close(self) -> None:
-        """Free everything."""
+        """Free everything, and load nothing any more."""
+        with self._lock:
+            self._closed = True
         self._loading.shutdown()
         for key in self.keys:
             if (left := self.take(key)) is not None:

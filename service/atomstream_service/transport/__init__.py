@@ -1,6 +1,6 @@
 """ZeroMQ, which nothing else in the service imports: frames in, results out, and the line between the two processes."""
 
-from ._commands import CommandClient, CommandRefused, CommandServer, EngineSilent, EngineUnavailable, Reply
+from ._commands import STOPPING, CommandClient, CommandRefused, CommandServer, EngineSilent, EngineUnavailable, Reply
 from ._curve import CurveGuard, CurveUnusable, new_key_pair
 from ._frames import FrameSocket
 from ._recorder import PullSocket, PushSocket
@@ -8,6 +8,7 @@ from ._results import ResultSocket
 from ._socket import AddressUnusable
 
 __all__ = [
+    "STOPPING",
     "AddressUnusable",
     "CommandClient",
     "CommandRefused",

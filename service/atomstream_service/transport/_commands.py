@@ -14,6 +14,9 @@ import zmq
 
 from ..errors import AtomstreamError
 
+STOPPING = "stopping"
+"""Code of a refusal by an engine that is about to end; to who asked, it has ended."""
+
 _INSIDE = "inproc://commands"
 _ALIVE_EVERY_S = 0.05
 
@@ -110,7 +113,7 @@ class CommandClient:
         EngineSilent
             when none comes in time.
         EngineUnavailable
-            when the engine has ended.
+            when the engine has ended, or is about to.
         CommandRefused
             when the engine will not.
         """
@@ -125,6 +128,8 @@ class CommandClient:
         finally:
             socket.close()
         reply = json.loads(answer)
+        if reply.get("code") == STOPPING:
+            raise EngineUnavailable(reply["message"])
         if "code" in reply:
             raise CommandRefused(reply["code"], reply["message"])
         return Reply(reply["body"], data)
