@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from atomstream_service.logs import JsonFormatter, TextFormatter, Throttle
+from atomstream_service.logs import JsonFormatter, TextFormatter, Throttle, read_said, relay
 
 
 def _record(message: str, **fields: object) -> logging.LogRecord:
@@ -101,3 +101,22 @@ def test_every_logger_of_a_process_writes_the_same_lines_and_all_are_out_when_it
     assert [one["message"] for one in lines[:1]] == ["one"]
     assert "two" in lines[1]["message"]
     assert [one["message"] for one in lines[2:]] == [f"many {k}" for k in range(500)]
+
+
+def test_what_another_process_said_is_written_under_its_name_each_on_one_line() -> None:
+    program = "import logging; from atomstream_service.logs import set_up_logs; set_up_logs('json', 'info', 'stager');"
+    program += "print('a library speaks', flush=True); log = logging.getLogger('x')\ntry:\n 1 / 0\nexcept Exception: log.exception('odd')"
+    said = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(TextFormatter("control"))
+    log = logging.getLogger("relayed")
+    log.addHandler(handler)
+    relay(log, "stager", read_said(said + '{"level": "no such", "message": 3}\n'))
+    log.removeHandler(handler)
+    lines = written.getvalue().splitlines()
+
+    assert [line.split()[1:3] for line in lines] == [["WARNING", "stager"], ["ERROR", "stager"], ["WARNING", "stager"]]
+    assert lines[0].endswith("a library speaks")
+    assert "odd" in lines[1]
+    assert "ZeroDivisionError" in lines[1]

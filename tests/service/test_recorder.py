@@ -33,6 +33,7 @@ from atomstream_service.record import (
     RecordingState,
     open_recording,
 )
+from atomstream_service.transport import PushSocket
 
 
 @pytest.fixture
@@ -315,3 +316,18 @@ os.kill(os.getpid(), 9)
             return recording.complete and len(recording) == 1
 
     _wait(finished, "the recorder went on without anybody")
+
+
+def test_a_recorder_logs_as_the_rest_of_the_service(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recordings = Recordings(tmp_path / "recordings", log_format="json")
+    handle = recordings.start("scan", RecordingRequest())
+    socket = PushSocket(handle.endpoint, 4)
+    assert socket.wait_for_room(30)
+    assert socket.send([b"nonsense", b"{}"])
+    _wait(lambda: handle.report.refused == 1, "the message did not come")
+    socket.close()
+    recordings.close()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+    assert [(one["process"], one["level"], one["code"]) for one in lines] == [("recorder", "warning", "bad_value")]
+    assert "scan" in lines[0]["message"]

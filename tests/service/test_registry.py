@@ -495,3 +495,20 @@ def test_a_listener_that_fails_does_not_end_the_watch(registry: Registry, zipped
         for count in (1, 2):
             (tmp_path / "drop" / f"{count}.atomstream").write_bytes(b"junk")
             _until(lambda count=count: len(seen) == count)  # type: ignore[misc]
+
+
+def test_what_nobody_thought_of_is_told_in_the_service_s_log_as_the_stager_s(
+    registry: Registry, zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "odd").mkdir()
+    odd = "import atomstream_models.bundle as bundle\ndef unpack(*given): raise RuntimeError('odd\\nthing')\nbundle.unpack = unpack\n"
+    (tmp_path / "odd" / "sitecustomize.py").write_text(odd)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path / "odd"), os.environ.get("PYTHONPATH")])))
+    with pytest.raises(BundleRefused) as refusal:
+        registry.add_archive(zipped, "upload", "kim")
+    told = [record for record in caplog.records if getattr(record, "process_name", "") == "stager"]
+
+    assert refusal.value.report.failed is not None
+    assert refusal.value.report.failed.detail == "RuntimeError: odd\nthing"
+    assert [record.levelname for record in told] == ["ERROR"]
+    assert "Traceback" in told[0].getMessage()

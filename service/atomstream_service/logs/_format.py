@@ -13,7 +13,7 @@ FIELDS = ("source", "session", "seq", "code", "generation", "member", "actor", "
 class JsonFormatter(logging.Formatter):
     """Each record as one JSON object on one line: time (UTC), level, process, logger, message, whichever of `FIELDS` apply, and exception.
 
-    process : which of the two processes speaks
+    process : which process speaks, where a record does not name another one (`process_name`)
     """
 
     def __init__(self, process: str) -> None:
@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, object] = {
             "time": _time_of(record),
             "level": record.levelname.lower(),
-            "process": self._process,
+            "process": _process_of(record, self._process),
             "logger": record.name,
             "message": record.getMessage(),
             **_fields_of(record),
@@ -43,12 +43,16 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         named = "".join(f" {name}={_on_one_line(str(value))}" for name, value in _fields_of(record).items())
-        line = f"{_time_of(record)} {record.levelname} {self._process} {record.name}: {_on_one_line(record.getMessage())}{named}"
+        line = f"{_time_of(record)} {record.levelname} {_process_of(record, self._process)} {record.name}: {_on_one_line(record.getMessage())}{named}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def _time_of(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _process_of(record: logging.LogRecord, process: str) -> str:
+    return str(getattr(record, "process_name", process))
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, object]:

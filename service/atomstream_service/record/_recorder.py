@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from threading import Event
@@ -9,11 +10,14 @@ from typing import Any
 
 from atomstream_wire import WireError
 
+from ..logs import Throttle
 from ..transport import PullSocket
 from ._errors import RecordingFailed
 from ._messages import Answering, Closing, Framed, Journaled, Opening, decode_message
 from ._spec import RecorderReport, RecorderSpec, RecorderState
 from ._writer import About, RecordingWriter
+
+often = Throttle(logging.getLogger(__name__))
 
 _TURN_MS = 50
 _SILENCE_MS = 2000
@@ -80,7 +84,8 @@ class Recorder:
     def _take(self, parts: Sequence[Any]) -> None:
         try:
             message = decode_message(parts)
-        except WireError:
+        except WireError as error:
+            often.say(logging.WARNING, "refused", f"{self._spec.title}: a message can't be recorded: {error}", code=error.code)
             self._refused += 1
             self._writer.lost(1)
             return

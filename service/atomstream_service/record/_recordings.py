@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from atomstream_models.recording import RecordedFrame, UnreadableRecording, open_recording
 
+from ..logs import LogFormat, LogLevel
 from ._errors import RecordingFailed, RecordingRefused
 from ._series import Compression
 from ._spec import Limits, RecorderReport, RecorderSpec
@@ -152,15 +153,19 @@ class RecordingHandle:
 class Recordings:
     """Named recordings in a folder; safe to use from several threads. Files that an earlier service left unfinished are listed as interrupted.
 
+    log_format, log_level : of what recorders write to the standard error
+
     Raises
     ------
     RecordingRefused
         from every method that is given a name: one that isn't letters, digits and . _ -, that is taken, or that nobody has.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, log_format: LogFormat = "text", log_level: LogLevel = "info") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._log_format = log_format
+        self._log_level = log_level
         self._sockets = tempfile.TemporaryDirectory(prefix="atomstream-")
         self._started = 0
         self._lock = threading.Lock()
@@ -188,6 +193,8 @@ class Recordings:
                 actor=request.actor,
                 compression=request.compression,
                 limits=request.limits,
+                log_format=self._log_format,
+                log_level=self._log_level,
             )
             file = Path(self._sockets.name) / f"spec-{self._started}.json"
             file.write_text(spec.model_dump_json(), encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..logs import LogFormat, LogLevel
 from ._feed import DEPTH
 from ._series import Compression
 
@@ -38,6 +39,7 @@ class RecorderSpec(BaseModel):
     endpoint : where to listen, ipc:// or loopback tcp:// with port * for any
     commit_s : what is older than this is readable after a kill
     report_s : seconds between reports
+    log_format, log_level : of what goes to the standard error
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +54,8 @@ class RecorderSpec(BaseModel):
     commit_s: float = Field(0.5, gt=0, le=1)
     report_s: float = Field(0.5, gt=0)
     depth: int = Field(DEPTH, ge=1)
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "info"
 
 
 class RecorderReport(BaseModel):

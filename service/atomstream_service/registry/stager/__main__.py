@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+from ...logs import flush_logs, set_up_logs
 from ._confine import confine
 from ._opening import Opening
 from ._progress import DiskFull, Progress
@@ -23,6 +24,8 @@ def _end_with_parent() -> None:
 
 def main() -> int:
     spec = StagerSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    # As JSON whatever the service's own log is like: whoever started this reads it, and writes it into that.
+    set_up_logs("json", "info", "stager")
     notes = confine(spec.limits)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
@@ -34,5 +37,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
+    flush_logs()
     # Not through the interpreter's end, where a runtime may hang in its own threads.
     os._exit(code)

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from ...logs import Said, read_said, relay
 from ._report import AcceptanceReport, Check, CheckName
 from ._spec import NO_ROOM, StagerLimits, StagerSpec
 
@@ -62,9 +63,8 @@ def stage(spec: StagerSpec, scratch: Path) -> AcceptanceReport:
                 process.stdin.close()
     if process.returncode == NO_ROOM:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(scratch))
-    told = _last_lines(scratch / "stager.log")
-    if told:
-        log.warning("the stager said: %s", told)
+    told = read_said(_last_lines(scratch / "stager.log"))
+    relay(log, "stager", told)
     report = replace(_read(spec.report), seconds=time.monotonic() - begun)
     if process.returncode == 0 and not late and report.under_way is None and report.checks:
         return report
@@ -99,7 +99,7 @@ def _cut_short(report: AcceptanceReport, end: str, code: int, limits: StagerLimi
     return replace(report, checks=(*report.checks, check), under_way=None)
 
 
-def _end(code: int, late: bool, limits: StagerLimits, told: str) -> str:
+def _end(code: int, late: bool, limits: StagerLimits, told: list[Said]) -> str:
     if late or code == -getattr(signal, "SIGALRM", 0):
         return f"took more than the {limits.wall_s:g} s allowed"
     if code == -getattr(signal, "SIGXCPU", 0):
@@ -108,7 +108,7 @@ def _end(code: int, late: bool, limits: StagerLimits, told: str) -> str:
         return "was killed by the system, as it does when memory runs out (SIGKILL)"
     if code < 0:
         return f"crashed ({signal.Signals(-code).name})"
-    return f"ended with code {code}: {told.splitlines()[-1] if told else 'it said nothing'}"
+    return f"ended with code {code}: {told[-1].message if told else 'it said nothing'}"
 
 
 def _last_lines(file: Path) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 from atomstream_models.bundle import BundleError
 
 from ._report import AcceptanceReport, Check, CheckName, finite
+
+log = logging.getLogger(__name__)
 
 _LONGEST = 1000
 """Characters of a sentence."""
@@ -90,16 +91,16 @@ class Progress:
 
 
 def _sentence(error: Exception) -> str:
-    """What to tell the bundle's maker; the traceback of what nobody thought of goes to the standard error."""
+    """What to tell the bundle's maker; the traceback of what nobody thought of goes to the log."""
     if isinstance(error, BundleError):
         # Parts of it come out of the bundle or the runtime: line breaks and control characters have no place in a log.
         said = "".join(one if one.isprintable() else " " for one in str(error))
         return " ".join(said.split())[:_LONGEST]
     if isinstance(error, MemoryError):
         return "it needs more memory than is allowed"
-    with suppress(OSError):
-        traceback.print_exception(error)
-    return f"{type(error).__name__}: {error}"
+    said = f"{type(error).__name__}: {error}"
+    log.error("a check met what nobody thought of: %s", said, exc_info=error)
+    return said
 
 
 def _disk_full(error: BaseException | None) -> bool:
