@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from waiting import until
 
+from atomstream_models.recording import open_recording
 from atomstream_service.control import _recording
 from atomstream_service.control._recording import Recording
-from atomstream_service.control._store import Store
-from atomstream_service.record import RecordingRequest, Recordings
+from atomstream_service.control._store import Entry, Store
+from atomstream_service.record import Limits, RecordingRequest, Recordings
 from atomstream_service.transport import CommandRefused, EngineUnavailable, Reply
 
 
@@ -46,12 +47,17 @@ def engine() -> _Engine:
 
 
 @pytest.fixture
-def recording(engine: _Engine, tmp_path: Path) -> Iterator[Recording]:
-    store = Store(tmp_path / "state")
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "state")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def recording(engine: _Engine, store: Store, tmp_path: Path) -> Iterator[Recording]:
     made = Recording(Recordings(tmp_path / "recordings"), store, engine.call)
     yield made
     made.close()
-    store.close()
 
 
 def _start(recording: Recording, *names: str) -> None:
@@ -107,3 +113,46 @@ def test_a_recording_that_ends_while_the_engine_is_told_of_it_is_taken_back(reco
     recording.resume()
 
     until(lambda: engine.told, lambda told: told == [("record", "short"), ("unrecord", "short"), ("unrecord", "short")])
+
+
+def test_of_what_is_journalled_while_a_recording_begins_and_ends_no_line_is_missing_doubled_or_out_of_order(recording: Recording, store: Store) -> None:
+    over = threading.Event()
+
+    def act(actor: str) -> None:
+        while not over.is_set():
+            store.record(Entry(actor, "set_members", "m00", "", None, None, 1), {})
+
+    acting = [threading.Thread(target=act, args=(actor,)) for actor in ("kim", "noor", "program", "policy")]
+    for one in acting:
+        one.start()
+    try:
+        _start(recording, "busy")
+        info = recording.stop("busy", "kim", "", 1)
+    finally:
+        over.set()
+        for one in acting:
+            one.join()
+    with open_recording(info.path) as recorded:
+        ids = [line["id"] for line in recorded.journal]
+        actions = {line["action"] for line in recorded.journal}
+
+    assert len(ids) > 10
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert {"record", "end_recording"} <= actions
+
+
+def test_a_recording_that_reaches_its_limit_before_all_was_handed_over_is_kept(
+    recording: Recording, engine: _Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(operation: str) -> None:
+        if operation == "copy_ring":
+            until(recording.list, lambda listed: listed[0].ended_because == "max_seconds")
+            raise CommandRefused("no_recorder", "the recorder does not take the frames")
+
+    engine.before_answering = full
+    kept = recording.start("short", RecordingRequest(limits=Limits(max_seconds=0.2)), {"last": 3}, live=True, generation=1)
+
+    assert (kept.state, kept.ended_because) == ("finished", "max_seconds")
+    assert kept.path.is_file()
+    recording.close()
+    assert capfd.readouterr().err == ""

@@ -6,10 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..record import RecorderFeed, RecordingHandle, RecordingInfo, RecordingRequest, Recordings
+from ..record import RecorderFeed, RecordingHandle, RecordingInfo, RecordingRequest, Recordings, RecordingState
 from ..transport import CommandRefused, EngineUnavailable
 from ._refusal import RequestRefused
 from ._store import Entry, Store
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _ENGINE_S = 60.0
 _JOURNAL = 1000
-"""Lines of the journal that a recording begins with."""
+"""Lines of the journal that a recording begins with at most."""
 _AGAIN_S = 30.0
 """Between two attempts to have an engine feed a recorder."""
 
@@ -28,6 +28,8 @@ _AGAIN_S = 30.0
 class _Running:
     """A recording at work, and the line on which it hears of the journal.
 
+    told : id of the journal's last line that it has; None before the first
+    telling : held while it is told lines, so that they come in order
     live : it is to get the frames that come
     fed_by : number of the engine that hands them over, as `Recording` counts them; None before the first
     tried : when an engine was asked to, on the monotonic clock
@@ -38,6 +40,8 @@ class _Running:
     live: bool = False
     fed_by: int | None = None
     tried: float = 0.0
+    told: int | None = None
+    telling: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Recording:
@@ -78,18 +82,19 @@ class Recording:
             self._running[name] = running
         try:
             running.journal.wait_ready(_ENGINE_S)
-            for line in self._store.journal(limit=_JOURNAL):
-                running.journal.journal(line)
+            self._tell(running)
             if ring is not None:
                 copied = self._call("copy_ring", {"endpoint": handle.endpoint, "selection": ring}, timeout_s=_ENGINE_S).body["frames"]
                 if not copied and not live:
                     raise RequestRefused(409, "nothing_to_record", "the ring holds no such frame")
             if live:
                 self._feed(running)
-        except Exception:
-            self._end(name)
-            self._recordings.delete(name)
-            raise
+        except Exception as error:
+            ended = self._end(name)
+            at_its_limit = ended.state is RecordingState.FINISHED and ended.ended_because != "stopped"
+            if not (at_its_limit and isinstance(error, CommandRefused)):
+                self._recordings.delete(name)
+                raise
         self._store.record(Entry(request.actor, "record", name, request.reason, None, {"ring": ring, "live": live}, generation), {})
         return self._recordings.info(name) if live else self._end(name)
 
@@ -175,8 +180,9 @@ class Recording:
         if running is not None:
             try:
                 self._call("unrecord", {"name": name}, timeout_s=_ENGINE_S)
-            except EngineUnavailable as error:
+            except (EngineUnavailable, CommandRefused) as error:
                 log.warning("recording %s ends without the engine: %s", name, error)
+            self._tell(running)  # whoever has just journalled a line may not have come here yet
             running.journal.close()
         return self._recordings.stop(name)
 
@@ -184,4 +190,15 @@ class Recording:
         with self._lock:
             running = list(self._running.values())
         for one in running:
-            one.journal.journal(line)
+            self._tell(one)
+
+    def _tell(self, running: _Running) -> None:
+        """Tell a recorder the lines of the journal that it does not have yet.
+
+        They are read from the store, which numbers them: who journals at the same time may come here in another order than they were written in.
+        """
+        with running.telling:
+            while lines := self._store.journal(running.told, _JOURNAL):
+                for line in lines:
+                    running.journal.journal(line)
+                running.told = lines[-1]["id"]
