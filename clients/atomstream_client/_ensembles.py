@@ -30,7 +30,10 @@ class Ensembles:
         return self._http.json("GET", _path(name, version))
 
     def upload(self, archive: Union[str, Path]) -> Dict[str, Any]:
-        """Register a bundle's zip. What fails a check is refused (422) with the check's name, and the live ensemble is untouched."""
+        """Register a bundle's zip: `{"name", "version", "sha256", "generation", ...}`, the generation being the one that holds.
+
+        What fails a check is refused (422) with the check's name, and the live ensemble is untouched.
+        """
         headers = {"Content-Type": "application/zip", "Content-Length": str(Path(archive).stat().st_size)}
         with open(str(archive), "rb") as file:
             return self._http.parsed(self._http.bytes("POST", "/v1/ensembles", file, headers, timeout_s=_LOAD_S))
@@ -40,27 +43,29 @@ class Ensembles:
         body = {"mode": "live", "reason": reason}
         return _activated(self._http.json("POST", _path(name, version) + "/activate", body, if_generation=if_generation, timeout_s=_LOAD_S))
 
-    def shadow(self, name: str, version: str, *, reason: str = "") -> int:
+    def shadow(self, name: str, version: str, *, reason: str = "", if_generation: Optional[int] = None) -> int:
         """Run a registered ensemble beside the live one on every Nth frame, to be compared; returns the generation, which does not change."""
         body = {"mode": "shadow", "reason": reason}
-        return int(self._http.json("POST", _path(name, version) + "/activate", body, timeout_s=_LOAD_S)["generation"])
+        answer = self._http.json("POST", _path(name, version) + "/activate", body, if_generation=if_generation, timeout_s=_LOAD_S)
+        return int(answer["generation"])
 
     def candidate(self) -> Optional[Dict[str, Any]]:
         """How the ensemble that runs beside the live one agrees with it: `{"name", "frames", "agreement": {"f1", ...}, ...}`; None where none runs."""
         found: Optional[Dict[str, Any]] = self._http.json("GET", "/v1/status")["ensemble"]["candidate"]
         return found
 
-    def drop_candidate(self, *, reason: str = "") -> None:
-        """Let the ensemble go that runs beside the live one."""
-        self._http.json("DELETE", "/v1/ensembles/candidate", query={"reason": reason})
+    def drop_candidate(self, *, reason: str = "", if_generation: Optional[int] = None) -> int:
+        """Let the ensemble go that runs beside the live one; returns the generation, which does not change."""
+        answer = self._http.json("DELETE", "/v1/ensembles/candidate", query={"reason": reason}, if_generation=if_generation)
+        return int(answer["generation"])
 
     def rollback(self, *, reason: str = "", if_generation: Optional[int] = None) -> Activated:
         """Go back to the ensemble that was live before, with the members that it had."""
         return _activated(self._http.json("POST", "/v1/ensembles/rollback", {"reason": reason}, if_generation=if_generation, timeout_s=_LOAD_S))
 
-    def remove(self, name: str, version: str, *, reason: str = "") -> None:
-        """Take an ensemble that is not in use out of the registry."""
-        self._http.json("DELETE", _path(name, version), query={"reason": reason})
+    def remove(self, name: str, version: str, *, reason: str = "", if_generation: Optional[int] = None) -> int:
+        """Take an ensemble that is not in use out of the registry; returns the generation, which does not change."""
+        return int(self._http.json("DELETE", _path(name, version), query={"reason": reason}, if_generation=if_generation)["generation"])
 
 
 def _path(name: str, version: str) -> str:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from conftest import dots, make_plain_bundle
 from streaming import streaming
 from waiting import until
 
-from atomstream_client import Atoms, FramePublisher, ResultSubscriber
+from atomstream_client import Atoms, FramePublisher, RequestFailed, ResultSubscriber
 from atomstream_models.bundle import Bundle, pack
 from atomstream_service.demo import Launched, launched
 
@@ -52,6 +53,8 @@ def test_an_uploaded_ensemble_is_registered_activated_compared_and_rolled_back(
     assert uploaded.status_code == 201, uploaded.text
     assert (uploaded.json()["name"], uploaded.json()["version"], uploaded.json()["sha256"]) == ("other", "1", other.sha256)
     assert uploaded.headers["Location"] == "/v1/ensembles/other/1"
+    holding = http.get("/v1/members")
+    assert (uploaded.json()["generation"], uploaded.headers["ETag"]) == (holding.json()["generation"], holding.headers["ETag"])
     again = http.post("/v1/ensembles", content=zipped)
     assert again.json()["sha256"] == other.sha256
 
@@ -95,6 +98,60 @@ def test_what_is_not_there_or_in_use_is_refused_by_name(http: httpx.Client) -> N
         (412, "changed_meanwhile"),
         (404, "no_candidate"),
     ]
+
+
+def test_what_is_based_on_a_state_that_has_moved_on_is_refused_also_for_the_candidate_and_the_registry(
+    plain_service: Launched, http: httpx.Client, zipped: bytes
+) -> None:
+    control = plain_service.control("kim")
+    http.post("/v1/ensembles", content=zipped)
+    now = control.ensembles.shadow("other", "1")
+    before = http.get("/v1/journal").json()["entries"][-1]
+    stale: list[Callable[[], object]] = [
+        lambda: control.ensembles.shadow("other", "1", if_generation=now - 1),
+        lambda: control.ensembles.drop_candidate(if_generation=now - 1),
+        lambda: control.ensembles.remove("other", "1", if_generation=now - 1),
+    ]
+    for change in stale:
+        with pytest.raises(RequestFailed) as refusal:
+            change()
+        assert (refusal.value.status, refusal.value.code) == (412, "changed_meanwhile")
+    unload = http.post("/v2/repository/models/other/unload", headers={"If-Match": f'"{now - 1}"'})
+    unchanged = http.get("/v1/journal").json()["entries"][-1]
+
+    assert unload.status_code == 412
+    assert unchanged == before
+    assert control.ensembles.drop_candidate(if_generation=now) == now
+    until(lambda: control.ensembles.list()["ensembles"], lambda listed: "last_good" not in [one["use"] for one in listed])
+    removed = http.delete("/v1/ensembles/other/1", headers={"If-Match": f'"{now}"'})
+    assert (removed.status_code, removed.json(), removed.headers["ETag"]) == (200, {"generation": now}, f'"{now}"')
+
+
+def test_rollback_goes_past_ensembles_that_can_not_be_used_any_more(other: Bundle, zipped: bytes, tmp_path: Path) -> None:
+    plain = make_plain_bundle(tmp_path / "plain")
+    third = make_plain_bundle(tmp_path / "third", biases=(-1.0, -1.2), name="third")
+    pack(third.folder, tmp_path / "third-1.atomstream")
+    start = partial(launched, tmp_path / "state", bundle=str(plain.folder), config="warm_shapes = [[64, 64]]\ntrial_frames = 0\n")
+    with start() as service, httpx.Client(base_url=service.url, timeout=60) as http:
+        for archive in (zipped, (tmp_path / "third-1.atomstream").read_bytes()):
+            http.post("/v1/ensembles", content=archive)
+        for name in ("other", "third"):
+            http.post(f"/v1/ensembles/{name}/1/activate", json={})
+        member = tmp_path / "state" / "registry" / "other" / "1" / "bundle" / other.card.members[0].file
+        member.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        member.write_bytes(member.read_bytes()[:-1])
+        back = http.post("/v1/ensembles/rollback", json={})
+        http.delete("/v1/ensembles/third/1")
+        no_way = http.post("/v1/ensembles/rollback", json={})
+    with start() as service, httpx.Client(base_url=service.url, timeout=60) as http:
+        listed = http.get("/v1/ensembles").json()
+        nowhere = http.post("/v1/ensembles/rollback", json={})
+
+    assert (back.status_code, back.json()["ensemble"]["name"]) == (200, "plain")
+    for refused in (no_way, nowhere):
+        assert (refused.status_code, refused.json()["code"]) == (409, "nothing_earlier")
+        assert "other 1" in refused.json()["detail"]
+    assert listed["rollback_to"] is None
 
 
 def test_while_a_program_has_the_lease_others_are_refused_until_an_operator_breaks_it(http: httpx.Client) -> None:

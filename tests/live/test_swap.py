@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,22 @@ from typing import Any
 import pytest
 from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
 from streaming import streaming
 from waiting import until
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_models.bundle import Bundle
 from atomstream_service.config import Config
+from atomstream_service.control._ensembles import Ensembles, reference
+from atomstream_service.control._keeper import Keeper
+from atomstream_service.control._meters import Meters
+from atomstream_service.control._store import Store
+from atomstream_service.control._wish import Lineup, Wish
 from atomstream_service.demo import free_endpoint
 from atomstream_service.engine import EngineSpec, Wanted
-from atomstream_service.transport import CommandClient, CommandRefused
+from atomstream_service.members import MemberState
+from atomstream_service.transport import CommandClient, CommandRefused, EngineSilent, EngineUnavailable, Reply
 from atomstream_wire import Result
 
 WHY = {"actor": "test", "reason": ""}
@@ -49,8 +56,8 @@ def engine_process(bundle: Bundle, folder: Path, **settings: Any) -> Iterator[En
     wanted = Wanted(generation=1, sha256=bundle.sha256, folder=bundle.folder, states={}, selected=True)
     (folder / "spec.json").write_text(EngineSpec(config=config, commands=commands, wanted=wanted).model_dump_json())
     command = [sys.executable, "-m", "atomstream_service.engine", str(folder / "spec.json")]
-    engine = EngineProcess(frames, results, CommandClient(commands))
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        engine = EngineProcess(frames, results, CommandClient(commands, lambda: process.poll() is None))
         try:
             engine.commands.call("status", timeout_s=60)
             yield engine
@@ -233,3 +240,70 @@ def test_commands_are_answered_while_others_wait(graphene: Bundle, plain_bundle:
         assert engine.call("status")["device"] in ("cpu", "cuda")
         slow.join(30)
         assert engine.call("status")["staged"] == [plain_bundle.sha256]
+
+
+@pytest.mark.parametrize("silent", ["stage", "apply"])
+def test_an_ensemble_that_was_loaded_for_a_silent_engine_s_activation_does_not_stay_in_memory(silent: str, plain_bundle: Bundle, tmp_path: Path) -> None:
+    other = make_plain_bundle(tmp_path / "other", biases=(-1.0, -2.0, -1.5), name="other")
+    shelf = {("plain", "1"): plain_bundle, ("other", "1"): other}
+    store = Store(tmp_path / "state")
+    heard = threading.Event()
+    if silent == "apply":
+        heard.set()
+    with engine_process(plain_bundle, tmp_path) as engine:
+
+        def call(operation: str, arguments: Mapping[str, Any], *, timeout_s: float) -> Reply:
+            if not heard.is_set() and operation == "stage":
+                threading.Thread(target=engine.commands.call, args=(operation, arguments), kwargs={"timeout_s": 60}).start()
+            if not heard.is_set():
+                raise EngineSilent("its answer is not waited for")
+            return engine.commands.call(operation, arguments, timeout_s=timeout_s)
+
+        def tell(wish: Wish, why: Mapping[str, str], patience_s: float) -> None:
+            raise EngineSilent("it has not heard of it yet")
+
+        live = Lineup(reference(plain_bundle), dict.fromkeys(plain_bundle.card.member_ids, MemberState.ENABLED), False)
+        keeper = Keeper(Wish(live, 1), store, tell)
+        meters = Meters(CollectorRegistry())
+        ensembles = Ensembles(keeper, lambda *key: shelf[key], call, meters, min_active=1, trial_frames=0, load_s=60)
+        with pytest.raises(EngineSilent):
+            ensembles.activate("other", "1", "kim", "")
+        until(lambda: engine.call("status")["staged"], lambda staged: staged == [other.sha256])
+        heard.set()
+        ensembles.let_go(engine.call("status"))
+        kept = engine.call("status")["staged"]
+        if silent == "apply":  # the engine is to have it, so it waits; then somebody thinks better of it before the engine has heard of it
+            with pytest.raises(EngineSilent):
+                ensembles.activate("plain", "1", "kim", "")
+            ensembles.let_go(engine.call("status"))
+
+        assert kept == ([] if silent == "stage" else [other.sha256])
+        assert engine.call("status")["staged"] == []
+    store.close()
+
+
+def test_an_engine_that_is_being_stopped_leaves_no_command_without_an_answer(plain_bundle: Bundle, tmp_path: Path) -> None:
+    answers: list[str] = []
+
+    def command(engine: EngineProcess, first: int) -> None:
+        for generation in range(first, 100_000, 8):
+            try:
+                engine.apply(plain_bundle, generation)
+                engine.call("set_candidate", sha256=None, folder=None, why=WHY)
+            except EngineSilent:
+                answers.append("silent")
+                return
+            except EngineUnavailable:
+                answers.append("ended")
+                return
+
+    # Leaving the context, the engine is told to stop, and has to end by itself.
+    with engine_process(plain_bundle, tmp_path) as engine:
+        asking = [threading.Thread(target=command, args=(engine, 2 + k)) for k in range(8)]
+        for one in asking:
+            one.start()
+        until(lambda: engine.call("status")["ensemble"]["generation"], lambda generation: generation > 20)
+    for one in asking:
+        one.join()
+
+    assert answers == ["ended"] * 8

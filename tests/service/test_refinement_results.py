@@ -19,12 +19,23 @@ from waiting import until
 from atomstream_models.bundle import Bundle
 from atomstream_service.config import Config
 from atomstream_service.control._app import create_app
+from atomstream_service.control._ensembles import reference
 from atomstream_service.control._refinement import Source
 from atomstream_service.control._refusal import RequestRefused
 from atomstream_service.control._serve import server_settings
 from atomstream_service.control._service import Service
+from atomstream_service.control._store import Entry
+from atomstream_service.control._wish import with_ensemble
 from atomstream_service.members import MemberState
-from atomstream_service.refinements import FramesFile, RefinementBusy, RefinementJob, RefinementParameters, RefinementRequest, RefinementState
+from atomstream_service.refinements import (
+    FramesFile,
+    RefinementBusy,
+    RefinementJob,
+    RefinementParameters,
+    RefinementRefused,
+    RefinementRequest,
+    RefinementState,
+)
 from atomstream_service.refinements._store import JobFolder
 from atomstream_service.transport import EngineUnavailable, Reply
 
@@ -191,3 +202,41 @@ def test_many_who_follow_a_refinement_keep_nobody_else_from_an_answer(make: Call
     serving.join(60)
 
     assert answer.status_code == 200
+
+
+def test_what_a_refinement_needs_stays_until_it_is_over(make: Callable[[], Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make()
+    refinement = service.refinement
+    over = threading.Event()
+    monkeypatch.setattr(refinement.jobs, "_run", lambda record: (RefinementState.FAILED, str(over.wait(60)), None))
+    refused: list[RequestRefused] = []
+
+    def remove() -> None:
+        with pytest.raises(RequestRefused) as refusal:
+            service.remove_ensemble("live", "1", "kim", "")
+        refused.append(refusal.value)
+
+    def swapped_meanwhile(*given: Any) -> Path:
+        newer = make_plain_bundle(tmp_path / "newer", name="newer")
+        service.registry.adopt(newer, "configured", "control")
+        after = with_ensemble(service.wish, reference(newer), newer.card.member_ids, on_trial=False)
+        service.keeper.remember(after, Entry("kim", "activate", "newer 1", "", None, None, after.generation))
+        remove()
+        return frames(*given)
+
+    frames = refinement._frames
+    monkeypatch.setattr(refinement, "_frames", swapped_meanwhile)
+    job = _start(service)
+    recording = job.request.frames.path
+    remove()
+    with pytest.raises(RequestRefused, match=job.id), refinement.unneeded(recording, recording.stem):
+        pass
+    over.set()
+    until(lambda: refinement.jobs.get(job.id).state, lambda state: state is RefinementState.FAILED)
+    service.remove_ensemble("live", "1", "kim", "")
+
+    assert [(one.status, one.code) for one in refused] == [(409, "in_use")] * 2
+    assert "about to begin" in str(refused[0])
+    assert job.id in str(refused[1])
+    with pytest.raises(RefinementRefused, match="is gone"):
+        refinement.resume(job.id, "kim", "")

@@ -45,6 +45,10 @@ class EnsembleNamed(_Answer):
     sha256: str
 
 
+class EnsembleRegistered(EnsembleNamed, Generation):
+    """Registering changes no result, so that the generation is the one that held before."""
+
+
 class EnsembleShown(EnsembleNamed):
     use: Use
 

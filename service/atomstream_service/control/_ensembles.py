@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +23,9 @@ from ._types import Call
 from ._wish import EnsembleRef, Wish, brought_back, with_ensemble
 
 log = logging.getLogger(__name__)
+
+_DROP_S = 2.0
+"""An engine that is silent for longer lets go when its status is next seen."""
 
 Shelf = Callable[[str, str], Bundle]
 """The registered bundle of a name and version, opened and checked; raises NotRegistered, BundleError."""
@@ -53,6 +58,8 @@ class Ensembles:
         self._min_active = min_active
         self._trial_frames = trial_frames
         self._load_s = load_s
+        self._lock = threading.Lock()
+        self._asked_for: Counter[str] = Counter()
 
     def activate(self, name: str, version: str, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
         """Make a registered ensemble the live one: loaded and warmed beside the one that answers, swapped at a frame boundary.
@@ -69,18 +76,36 @@ class Ensembles:
         return self._make_live(self._find(name, version), "activate", actor, reason, expected_generation)
 
     def rollback(self, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
-        """Go back to the ensemble that was live before, with the members that it had; otherwise as `activate`.
+        """Go back to the last ensemble before the live one that is still there and can be loaded, with the members that it had; otherwise as `activate`.
 
         Raises
         ------
         RequestRefused
-            409 where there was none.
+            409 where there is none.
         """
-        earlier = self._keeper.wish.earlier
-        if not earlier:
-            raise RequestRefused(409, "nothing_earlier", "no other ensemble has been live before")
-        ensemble = earlier[0].ensemble
-        return self._make_live(self._find(ensemble.name, ensemble.version), "rollback", actor, reason, expected_generation)
+        for bundle in self._usable_earlier():
+            try:
+                return self._make_live(bundle, "rollback", actor, reason, expected_generation)
+            except CommandRefused as error:
+                log.error("no way back to %s: %s", reference(bundle), error)
+        tried = ", ".join(str(one.ensemble) for one in self._keeper.wish.earlier)
+        raise RequestRefused(409, "nothing_earlier", f"{tried} can't be used any more" if tried else "no other ensemble has been live before")
+
+    @property
+    def rollback_to(self) -> EnsembleRef | None:
+        """The ensemble that `rollback` would try first."""
+        return next(map(reference, self._usable_earlier()), None)
+
+    def _usable_earlier(self) -> Iterator[Bundle]:
+        """Ensembles that were live before, the last one first, without those that have left the registry or are damaged."""
+        for one in self._keeper.wish.earlier:
+            try:
+                bundle = self._shelf(one.ensemble.name, one.ensemble.version)
+            except (NotRegistered, BundleError) as error:
+                log.warning("%s was live before and can't be used any more: %s", one.ensemble, error)
+                continue
+            if reference(bundle) == one.ensemble:
+                yield bundle
 
     def shadow(self, name: str, version: str, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
         """Have a registered ensemble run beside the live one on every Nth frame, never counting, until promoted (`activate`) or dropped.
@@ -94,26 +119,21 @@ class Ensembles:
         ref = reference(bundle)
         if self._keeper.wish.live.ensemble == ref:
             raise RequestRefused(409, "live_already", f"{ref} is the live ensemble; it can't be compared with itself")
-        seconds = self._stage(bundle)
-        try:
-            with self._keeper.turn(expected_generation) as before:
-                self._check_still_there(ref)
-                self._keeper.remember(replace(before, candidate=ref), _entry("shadow", before.candidate, ref, actor, reason, before.generation))
-                self._tell_candidate(actor, reason)
-                return Activated(before.generation, seconds)
-        except RequestRefused:
-            self._unstage(ref)
-            raise
+        with self._staged(bundle) as seconds, self._keeper.turn(expected_generation) as before:
+            self._check_still_there(ref)
+            self._keeper.remember(replace(before, candidate=ref), _entry("shadow", before.candidate, ref, actor, reason, before.generation))
+            self._tell_candidate(actor, reason)
+            return Activated(before.generation, seconds)
 
-    def drop_candidate(self, actor: str, reason: str) -> int:
+    def drop_candidate(self, actor: str, reason: str, expected_generation: int | None = None) -> int:
         """Take the candidate off the bench; returns the generation, which does not change.
 
         Raises
         ------
         RequestRefused
-            404 where there is none.
+            404 where there is none, 412 the state has changed since `expected_generation`.
         """
-        with self._keeper.turn() as before:
+        with self._keeper.turn(expected_generation) as before:
             if before.candidate is None:
                 raise RequestRefused(404, "no_candidate", "no ensemble runs beside the live one")
             self._keeper.remember(replace(before, candidate=None), _entry("drop_candidate", before.candidate, None, actor, reason, before.generation))
@@ -188,38 +208,64 @@ class Ensembles:
             return self._swap(bundle, action, actor, reason, expected_generation)
 
     def _swap(self, bundle: Bundle, action: str, actor: str, reason: str, expected_generation: int | None) -> Activated:
-        ref, seconds = reference(bundle), self._stage(bundle)
-        try:
-            with self._keeper.turn(expected_generation) as before:
-                self._check_still_there(ref)
-                after = with_ensemble(before, ref, bundle.card.member_ids, on_trial=self._trial_frames > 0)
-                if after.live.enabled < self._min_active:
-                    raise RequestRefused(409, "min_active", f"{ref} would have {after.live.enabled} members enabled, at least {self._min_active} must be")
-                try:
-                    self._keeper.carry_out(after, _entry(action, before.live.ensemble, ref, actor, reason, after.generation))
-                except CommandRefused as error:
-                    # The engine could not load it after all, and still answers with the ensemble before.
-                    back = replace(before, generation=after.next_generation)
-                    self._keeper.remember(back, _entry("revert", ref, before.live.ensemble, "control", str(error), back.generation))
-                    raise
-                return Activated(after.generation, seconds)
-        except RequestRefused:
-            self._unstage(ref)
-            raise
+        ref = reference(bundle)
+        with self._staged(bundle) as seconds, self._keeper.turn(expected_generation) as before:
+            self._check_still_there(ref)
+            after = with_ensemble(before, ref, bundle.card.member_ids, on_trial=self._trial_frames > 0)
+            if after.live.enabled < self._min_active:
+                raise RequestRefused(409, "min_active", f"{ref} would have {after.live.enabled} members enabled, at least {self._min_active} must be")
+            try:
+                self._keeper.carry_out(after, _entry(action, before.live.ensemble, ref, actor, reason, after.generation))
+            except CommandRefused as error:
+                # The engine could not load it after all, and still answers with the ensemble before.
+                back = replace(before, generation=after.next_generation)
+                self._keeper.remember(back, _entry("revert", ref, before.live.ensemble, "control", str(error), back.generation))
+                raise
+            return Activated(after.generation, seconds)
 
     def _check_still_there(self, ref: EnsembleRef) -> None:
         """An ensemble may have been removed while it was loaded."""
         if reference(self._find(ref.name, ref.version)) != ref:
             raise RequestRefused(409, "changed_meanwhile", f"{ref} is another bundle by now")
 
-    def _unstage(self, ref: EnsembleRef) -> None:
-        with contextlib.suppress(EngineUnavailable):
-            self._call("drop", {"sha256": ref.sha256}, timeout_s=self._load_s)
+    @contextlib.contextmanager
+    def _staged(self, bundle: Bundle) -> Iterator[float]:
+        """A bundle loaded beside the live ensemble, to be taken up within the context, and let go of where it is not; yields the seconds that loading took.
 
-    def _stage(self, bundle: Bundle) -> float:
-        arguments = {"sha256": bundle.sha256, "folder": str(bundle.folder)}
-        seconds: float = self._call("stage", arguments, timeout_s=self._load_s).body["seconds"]
-        return seconds
+        An engine that falls silent meanwhile may load it all the same, and hold it for nobody: see `let_go`.
+        """
+        sha256 = bundle.sha256
+        with self._lock:
+            self._asked_for[sha256] += 1
+        try:
+            yield self._call("stage", {"sha256": sha256, "folder": str(bundle.folder)}, timeout_s=self._load_s).body["seconds"]
+        except Exception:
+            if self._asked_for[sha256] == 1 and sha256 not in self._wanted():
+                with contextlib.suppress(EngineUnavailable):
+                    self._call("drop", {"sha256": sha256}, timeout_s=_DROP_S)
+            raise
+        finally:
+            with self._lock:
+                self._asked_for -= Counter((sha256,))
+
+    def let_go(self, status: Mapping[str, Any]) -> None:
+        """Have an engine drop what its status says it holds loaded for an activation that is over, carried out or not.
+
+        One that is dropped just as somebody asks for it anew is loaded once more.
+        """
+        if not status["staged"]:
+            return
+        running = {status["ensemble"]["sha256"], None if status["candidate"] is None else status["candidate"]["sha256"]}
+        awaited = self._wanted() - running
+        for sha256 in status["staged"]:
+            if not self._asked_for[sha256] and sha256 not in awaited:
+                log.warning("the engine holds ensemble %s for nobody; it is let go of", sha256[:12])
+                self._call("drop", {"sha256": sha256}, timeout_s=_DROP_S)
+
+    def _wanted(self) -> set[str]:
+        """Checksums of the ensembles that the engine is to run, whether or not it has heard of it."""
+        wish = self._keeper.wish
+        return {one.sha256 for one in (wish.live.ensemble, wish.candidate) if one is not None}
 
     def _find(self, name: str, version: str) -> Bundle:
         try:

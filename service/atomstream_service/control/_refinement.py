@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ..record import RecordingRequest
-from ..refinements import FramesFile, RefinementJob, RefinementParameters, RefinementRequest, Refinements, RefinementState
+from ..refinements import FramesFile, RefinementJob, RefinementParameters, RefinementRequest, Refinements, RefinementState, RefinementUnknown
 from ..registry import Registry, RegistryEntry
 from ._ensembles import Ensembles
 from ._recording import Recording
 from ._refusal import RequestRefused
 from ._store import Entry, Store
-from ._wish import EnsembleRef, Wish
+from ._wish import EnsembleRef, Lineup, Wish
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Refinement:
         self._folder_of = folder_of
         self._wish = wish
         self._noting = threading.Lock()
+        self._needing = threading.Lock()
+        self._parents: list[Path] = []
         self._results: dict[str, dict[str, Any]] = store.read("refinements", {})
 
     def start(
@@ -97,38 +100,39 @@ class Refinement:
         ExtraMissing
             where training is not installed.
         """
-        live = self._wish().live
-        chosen = members or tuple(member for member, state in live.states.items() if state == "enabled")
-        if unknown := [member for member in chosen if member not in live.states]:
-            raise RequestRefused(404, "unknown_member", f"there is no member {', '.join(unknown)}; there are {', '.join(live.states)}")
-        if not chosen:
-            raise RequestRefused(409, "no_member", "no member is enabled, so nobody can label the frames; name members")
-        self.jobs.check()
-        path = self._frames(source, actor, reason)
-        try:
-            request = RefinementRequest(
-                frames=FramesFile(path=path, frames=source.frames),
-                regions=regions,
-                leave_out=leave_out,
-                members=chosen,
-                parameters=parameters,
-                name=name,
-                version=version or self._free_version(name or live.ensemble.name, live.ensemble.version),
-                reason=reason,
-            )
-            job = self.jobs.start(request, self._folder_of(live.ensemble), actor)
-        except Exception:
-            if source.recording is None:
-                self._recording.delete(path.stem, actor, "nothing came of its refinement", self._wish().generation)
-            raise
-        before = {"parent": str(live.ensemble), "members": chosen}
-        self._note(job.id, {"then": then}, Entry(actor, "refine", job.id, reason, before, {"frames": str(path)}, self._wish().generation))
-        self._follow(job)
-        return job
+        with self._parent() as (live, parent):
+            chosen = members or tuple(member for member, state in live.states.items() if state == "enabled")
+            if unknown := [member for member in chosen if member not in live.states]:
+                raise RequestRefused(404, "unknown_member", f"there is no member {', '.join(unknown)}; there are {', '.join(live.states)}")
+            if not chosen:
+                raise RequestRefused(409, "no_member", "no member is enabled, so nobody can label the frames; name members")
+            self.jobs.check()
+            path = self._frames(source, actor, reason)
+            try:
+                request = RefinementRequest(
+                    frames=FramesFile(path=path, frames=source.frames),
+                    regions=regions,
+                    leave_out=leave_out,
+                    members=chosen,
+                    parameters=parameters,
+                    name=name,
+                    version=version or self._free_version(name or live.ensemble.name, live.ensemble.version),
+                    reason=reason,
+                )
+                job = self.jobs.start(request, parent, actor)
+            except Exception:
+                if source.recording is None:
+                    self._recording.delete(path.stem, actor, "nothing came of its refinement", self._wish().generation)
+                raise
+            before = {"parent": str(live.ensemble), "members": chosen}
+            self._note(job.id, {"then": then}, Entry(actor, "refine", job.id, reason, before, {"frames": str(path)}, self._wish().generation))
+            self._follow(job)
+            return job
 
     def resume(self, job_id: str, actor: str, reason: str) -> RefinementJob:
         """Let a refinement that did not come to its end go on where it was."""
-        job = self.jobs.resume(job_id)
+        with self._needing:
+            job = self.jobs.resume(job_id)
         self._store.record(Entry(actor, "resume_refinement", job_id, reason, None, None, self._wish().generation), {})
         self._follow(job)
         return job
@@ -136,14 +140,32 @@ class Refinement:
     def end(self, job_id: str, actor: str, reason: str) -> str:
         """Cancel a refinement that is not over, or forget one that is; what was done."""
         if not self.jobs.get(job_id).state.over:
-            self.jobs.cancel(job_id)
-            self._store.record(Entry(actor, "refinement_cancelled", job_id, reason, None, None, self._wish().generation), {})
-            return "cancelled"
+            state = self.jobs.cancel(job_id).state
+            if state is RefinementState.CANCELLED:
+                self._store.record(Entry(actor, "refinement_cancelled", job_id, reason, None, None, self._wish().generation), {})
+            return state  # it may have come to its end first
         self.jobs.delete(job_id)
         with self._noting:
             self._results = {one: result for one, result in self._results.items() if one != job_id}
             self._store.record(Entry(actor, "refinement_deleted", job_id, reason, None, None, self._wish().generation), {"refinements": self._results})
         return "deleted"
+
+    @contextlib.contextmanager
+    def unneeded(self, path: Path, what: object) -> Iterator[None]:
+        """A context to remove something in: an ensemble's folder, or a recording, that no refinement needs, nor begins to.
+
+        Raises
+        ------
+        RequestRefused
+            409, naming the refinement that needs it.
+        """
+        with self._needing:
+            users = [job for job in self.jobs.jobs() if not job.state.over and path.absolute() in (job.parent, job.request.frames.path)]
+            if users:
+                raise RequestRefused(409, "in_use", f"{what} is needed by refinement {users[0].id}, which is {users[0].state}: cancel it first, or let it end")
+            if path in self._parents:
+                raise RequestRefused(409, "in_use", f"{what} is needed by a refinement that is about to begin")
+            yield
 
     def as_json(self, job: RefinementJob) -> dict[str, Any]:
         """A job with what became of it.
@@ -168,15 +190,28 @@ class Refinement:
     def close(self) -> None:
         self.jobs.close()
 
+    @contextlib.contextmanager
+    def _parent(self) -> Iterator[tuple[Lineup, Path]]:
+        """The live line-up and its ensemble's folder, which stays within the context even if another ensemble becomes live meanwhile."""
+        with self._needing:
+            live = self._wish().live
+            folder = self._folder_of(live.ensemble)
+            self._parents.append(folder)
+        try:
+            yield live, folder
+        finally:
+            with self._needing:
+                self._parents.remove(folder)
+
     def _frames(self, source: Source, actor: str, reason: str) -> Path:
         if source.recording is not None:
             info = self._recording.info(source.recording)
             if info.state == "recording":
                 raise RequestRefused(409, "busy", f"{source.recording} is being recorded: stop it first")
-            return info.path
+            return info.path.absolute()
         kept = time.strftime("refined-%Y%m%dT%H%M%S", time.gmtime()) + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
         request = RecordingRequest(reason=reason or "to learn from", actor=actor)
-        return self._recording.start(kept, request, source.ring, live=False, generation=self._wish().generation).path
+        return self._recording.start(kept, request, source.ring, live=False, generation=self._wish().generation).path.absolute()
 
     def _free_version(self, name: str, parent: str) -> str:
         taken = {entry.version for entry in self._registry.entries() if entry.name == name}
@@ -189,7 +224,10 @@ class Refinement:
         def follow() -> None:
             for _ in self.jobs.follow(job.id):
                 pass
-            over = self.jobs.get(job.id)
+            try:
+                over = self.jobs.get(job.id)
+            except RefinementUnknown:
+                return  # deleted as soon as it was over
             if over.state is RefinementState.DONE:
                 self._register(over)
             else:

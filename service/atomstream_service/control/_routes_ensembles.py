@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from ._answers import ActivatedShown, EnsembleDetails, EnsembleList, EnsembleNamed, Generation, RolledBack
+from ._answers import ActivatedShown, EnsembleDetails, EnsembleList, EnsembleRegistered, Generation, RolledBack
 from ._requests import Actor, Expected, InControl
 from ._service import Service
 from ._uses import use_of
@@ -39,8 +39,8 @@ def ensemble_routes(service: Service) -> APIRouter:
     @router.get("/v1/ensembles", summary="Registered ensembles, and what each is used for", response_model=EnsembleList)
     def ensembles() -> dict[str, Any]:
         listed = [{**entry.as_json(), "use": use_of(service.wish, entry.name, entry.version)} for entry in service.registry.entries()]
-        wish = service.wish
-        return {"generation": wish.generation, "rollback_to": _named(wish.earlier[0].ensemble) if wish.earlier else None, "ensembles": listed}
+        back = service.ensembles.rollback_to
+        return {"generation": service.wish.generation, "rollback_to": None if back is None else _named(back), "ensembles": listed}
 
     @router.get("/v1/ensembles/{name}/{version}", summary="One ensemble: its card and how it was accepted", response_model=EnsembleDetails)
     def ensemble(name: str, version: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def ensemble_routes(service: Service) -> APIRouter:
         "/v1/ensembles",
         status_code=201,
         summary="Register an ensemble",
-        response_model=EnsembleNamed,
+        response_model=EnsembleRegistered,
         dependencies=in_control,
         openapi_extra={"requestBody": {"required": True, "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
     )
@@ -64,7 +64,7 @@ def ensemble_routes(service: Service) -> APIRouter:
         if upload.new:
             await run_in_threadpool(service.note_registered, entry, actor)
         response.headers["Location"] = f"/v1/ensembles/{entry.name}/{entry.version}"
-        return entry.as_json()
+        return {**entry.as_json(), **_from(response, service.wish.generation)}
 
     @router.post(
         "/v1/ensembles/{name}/{version}/activate",
@@ -75,14 +75,12 @@ def ensemble_routes(service: Service) -> APIRouter:
     def activate(name: str, version: str, wanted: Activation, actor: Actor, expected: Expected, response: Response) -> dict[str, Any]:
         call = service.ensembles.activate if wanted.mode == "live" else service.ensembles.shadow
         done = call(name, version, actor, wanted.reason, expected)
-        response.headers["ETag"] = f'"{done.generation}"'
-        return {"generation": done.generation, "mode": wanted.mode, "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
+        return {**_from(response, done.generation), "mode": wanted.mode, "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
 
     @router.post("/v1/ensembles/rollback", summary="Go back to the ensemble that was live before", response_model=RolledBack, dependencies=in_control)
     def rollback(wanted: Rollback, actor: Actor, expected: Expected, response: Response) -> dict[str, Any]:
         done = service.ensembles.rollback(actor, wanted.reason, expected)
-        response.headers["ETag"] = f'"{done.generation}"'
-        return {"generation": done.generation, "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
+        return {**_from(response, done.generation), "load_s": done.load_s, "ensemble": _named(service.wish.live.ensemble)}
 
     @router.delete(
         "/v1/ensembles/candidate",
@@ -91,15 +89,20 @@ def ensemble_routes(service: Service) -> APIRouter:
         dependencies=in_control,
         responses={404: {"description": "no ensemble runs beside the live one"}},
     )
-    def drop_candidate(actor: Actor, reason: str = "") -> dict[str, Any]:
-        return {"generation": service.ensembles.drop_candidate(actor, reason)}
+    def drop_candidate(response: Response, actor: Actor, expected: Expected, reason: str = "") -> dict[str, Any]:
+        return _from(response, service.ensembles.drop_candidate(actor, reason, expected))
 
     @router.delete("/v1/ensembles/{name}/{version}", summary="Remove an ensemble that is not in use", response_model=Generation, dependencies=in_control)
-    def remove(name: str, version: str, actor: Actor, reason: str = "") -> dict[str, Any]:
-        service.remove_ensemble(name, version, actor, reason)
-        return {"generation": service.wish.generation}
+    def remove(name: str, version: str, response: Response, actor: Actor, expected: Expected, reason: str = "") -> dict[str, Any]:
+        return _from(response, service.remove_ensemble(name, version, actor, reason, expected))
 
     return router
+
+
+def _from(response: Response, generation: int) -> dict[str, Any]:
+    """From which generation a change holds, also in the response's ETag."""
+    response.headers["ETag"] = f'"{generation}"'
+    return {"generation": generation}
 
 
 def _named(ref: Any) -> dict[str, str]:

@@ -82,9 +82,11 @@ def recording_routes(service: Service) -> APIRouter:
     @router.delete("/v1/recordings/{name}", summary="End a recording that runs, or delete one that has ended", dependencies=in_control)
     def delete(name: str, actor: Actor, reason: str = "") -> dict[str, Any]:
         generation = service.wish.generation
-        if service.recording.info(name).state is RecordingState.RECORDING:
+        info = service.recording.info(name)
+        if info.state is RecordingState.RECORDING:
             return {**_as_json(service.recording.stop(name, actor, reason, generation)), "generation": generation}
-        service.recording.delete(name, actor, reason, generation)
+        with service.refinement.unneeded(info.path, name):
+            service.recording.delete(name, actor, reason, generation)
         return {"name": name, "state": "deleted", "generation": generation}
 
     return router

@@ -71,7 +71,8 @@ class Service:
             quarantine=config.quarantine,
             min_active=config.min_active,
         )
-        self.recording = Recording(Recordings(config.state / "recordings"), self.store, self.call)
+        recordings = Recordings(config.state / "recordings", log_format=config.log_format, log_level=config.log_level)
+        self.recording = Recording(recordings, self.store, self.call)
         self.refinement = Refinement(
             Refinements(config.state / "refinements", cores=config.refinement_cores, priority=config.refinement_priority),
             self.recording,
@@ -132,26 +133,28 @@ class Service:
 
         return WatchFolder(folder, self.registry, added, refused, limit_bytes=self.config.max_upload_bytes)
 
-    def remove_ensemble(self, name: str, version: str, actor: str, reason: str) -> None:
-        """Take an ensemble out of the registry.
+    def remove_ensemble(self, name: str, version: str, actor: str, reason: str, expected_generation: int | None = None) -> int:
+        """Take an ensemble out of the registry; returns the generation, which does not change.
 
         Raises
         ------
         NotRegistered
             where there is none.
         RequestRefused
-            409 where it is in use.
+            409 where it is in use, also by a refinement, 412 where the state has changed since `expected_generation`.
         """
         entry = self.registry.get(name, version)
         ref = EnsembleRef(name, version, entry.sha256)
-        with self.keeper.turn() as before:
+        with self.keeper.turn(expected_generation) as before:
             used = [before.live.ensemble, before.candidate, None if before.trial is None else before.trial.last_good.ensemble]
             if ref in used:
                 raise RequestRefused(409, "in_use", f"{ref} is live, the last good one or a candidate; it can't be removed now")
-            self.registry.remove(name, version)
+            with self.refinement.unneeded(entry.folder, ref):
+                self.registry.remove(name, version)
             self._opened.pop((name, version), None)
             gone = {"name": name, "version": version, "sha256": entry.sha256}
             self.keeper.remember(without(before, ref), Entry(actor, "remove_ensemble", str(ref), reason, gone, None, before.generation))
+            return before.generation
 
     def start(self) -> None:
         self.supervisor.start()
@@ -284,8 +287,9 @@ class Service:
             self._follow(status)
 
     def _follow(self, status: Mapping[str, Any]) -> None:
-        """Note what the engine did by itself, and remind it of what it has missed."""
+        """Note what the engine did by itself, remind it of what it has missed, and free it of what nobody needs."""
         self.ensembles.follow(status)
+        self.ensembles.let_go(status)
         if status["ensemble"]["generation"] != self.wish.generation:
             self.keeper.remind()
         candidate, wanted = status["candidate"], self.wish.candidate

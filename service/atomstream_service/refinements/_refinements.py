@@ -188,7 +188,7 @@ class Refinements:
         Raises
         ------
         RefinementRefused
-            where it is done, or under way.
+            where it is done, or under way, or the frames or the ensemble that it began with have been removed.
         RefinementBusy
             where too many wait already.
         """
@@ -197,6 +197,9 @@ class Refinements:
             record = self._record(name)
             if not record.job.state.over or record.job.state is RefinementState.DONE:
                 raise RefinementRefused(f"refinement {name} is {record.job.state}")
+            for needed in (record.job.parent, record.job.request.frames.path):
+                if not needed.exists():
+                    raise RefinementRefused(f"refinement {name} can't go on: {needed}, which it began with, is gone")
             self._may_wait()
             record.wanted = None
             record.over.clear()

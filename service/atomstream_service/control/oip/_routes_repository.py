@@ -45,23 +45,23 @@ def repository_routes(service: Service) -> APIRouter:
         return {}
 
     @router.post("/models/{model}/unload", summary="Take a candidate off the bench", dependencies=in_control, openapi_extra=_takes(RepositoryRequest))
-    async def unload(request: Request, model: str, actor: Actor, version: Version = None, reason: Reason = _REASON) -> dict[str, Any]:
+    async def unload(request: Request, model: str, actor: Actor, expected: Expected, version: Version = None, reason: Reason = _REASON) -> dict[str, Any]:
         """The live ensemble can't be unloaded, since one must answer; one that is not loaded is left as it is."""
         await _check_parameters(request, _UNLOAD_HINT)
-        await run_in_threadpool(_unload, model, version, actor, reason)
+        await run_in_threadpool(_unload, model, version, actor, reason, expected)
         return {}
 
     def _load(model: str, version: str | None, actor: str, reason: str, expected: int | None) -> int:
         name, found = find(service, model, version)
         return service.ensembles.activate(name, found, actor, reason, expected).generation
 
-    def _unload(model: str, version: str | None, actor: str, reason: str) -> None:
+    def _unload(model: str, version: str | None, actor: str, reason: str, expected: int | None) -> None:
         name, found = find(service, model, version)
         wish = service.wish
         if (name, found) == (wish.live.ensemble.name, wish.live.ensemble.version):
             raise RequestRefused(409, "live", f"{name} {found} is the live ensemble and one must answer: load another, or roll back")
         if wish.candidate is not None and (name, found) == (wish.candidate.name, wish.candidate.version):
-            service.ensembles.drop_candidate(actor, reason)
+            service.ensembles.drop_candidate(actor, reason, expected)
 
     return router
 
