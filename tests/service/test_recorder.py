@@ -150,7 +150,7 @@ def test_what_several_senders_sent_is_written_whoever_leaves_first(recordings: R
 
 def test_frames_that_the_recorder_did_not_get_are_counted_where_they_are_missing(recordings: Recordings) -> None:
     handle = recordings.start("scan", RecordingRequest())
-    feed = _feed(handle, depth=1)
+    feed = _feed(handle, room_bytes=1)
     _sent(feed, recorded(0))
     _wait(lambda: handle.report.frames == 1, "the first frame did not arrive")
     before = feed.dropped
@@ -175,6 +175,19 @@ def test_frames_that_the_recorder_did_not_get_are_counted_where_they_are_missing
         assert (recording.dropped_before[1:] >= missing).all()
         assert missing.sum() >= lost
     assert before <= dropped
+
+
+def test_a_recorder_that_pauses_for_a_while_loses_nothing(recordings: Recordings) -> None:
+    handle = recordings.start("scan", RecordingRequest())
+    feed = _feed(handle)
+    os.kill(handle.pid, signal.SIGSTOP)
+    taken = [feed.add(recorded(k, (128, 128))) for k in range(600)]
+    os.kill(handle.pid, signal.SIGCONT)
+    feed.close()
+    ended = recordings.stop("scan")
+
+    assert all(taken)
+    assert (ended.frames, ended.dropped) == (600, 0)
 
 
 def test_frames_for_which_there_is_no_recorder_are_dropped_and_counted(tmp_path: Path) -> None:

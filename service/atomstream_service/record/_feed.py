@@ -14,8 +14,9 @@ from atomstream_models.recording import RecordedFrame
 from ..transport import PushSocket
 from ._messages import Answering, Closing, Framed, Journaled, Message, Opening, encode_message
 
-DEPTH = 16
-"""Frames that may wait on each side of the line to the recorder."""
+ROOM_BYTES = 256 << 20
+"""Frames that may wait for a recorder whose disk is slow for a moment; most of them are in the ring anyway."""
+_LEAST_DEPTH, _MOST_DEPTH = 4, 1024
 
 
 class RecorderFeed:
@@ -26,20 +27,22 @@ class RecorderFeed:
 
     endpoint : where the recorder receives
     maps : record maps, too
-    depth : frames that may wait here
+    room_bytes : how much may wait here; never less than four frames, nor more than 1024
 
     sent, dropped : frames handed over, and not
     """
 
-    def __init__(self, endpoint: str, *, maps: bool = False, depth: int = DEPTH) -> None:
+    def __init__(self, endpoint: str, *, maps: bool = False, room_bytes: int = ROOM_BYTES) -> None:
         self.endpoint = endpoint
         self.sent = 0
         self.dropped = 0
         self._maps = maps
         self._unsaid = 0
+        self._room_bytes = room_bytes
+        self._depth = _LEAST_DEPTH
         self._lock = threading.Lock()
         self._waiting: deque[Message] = deque([Opening()])
-        self._socket: PushSocket | None = PushSocket(endpoint, depth)
+        self._socket: PushSocket | None = PushSocket(endpoint, _LEAST_DEPTH)
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until the recorder is there, so that not even the first frame is dropped; False after the timeout."""
@@ -56,6 +59,7 @@ class RecorderFeed:
         if not self._maps:
             item = replace(item, mean=None, std=None)
         with self._lock:
+            self._make_room(item.nbytes)
             out = self._say_waiting() and self._send(Framed(replace(item, dropped_before=self._unsaid)))
             if out:
                 self.sent += 1
@@ -93,6 +97,12 @@ class RecorderFeed:
                     # The recorder has ended, or hangs.
                     break
         socket.close(deadline - time.monotonic())
+
+    def _make_room(self, frame_bytes: int) -> None:
+        depth = min(_MOST_DEPTH, max(_LEAST_DEPTH, self._room_bytes // max(1, frame_bytes)))
+        if depth != self._depth and self._socket is not None:
+            self._depth = depth
+            self._socket.deepen(depth)
 
     def _say(self, message: Message) -> None:
         with self._lock:

@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..logs import LogFormat, LogLevel
-from ._feed import DEPTH
 from ._series import Compression
 
 CANNOT_RECORD = 4
@@ -53,7 +52,7 @@ class RecorderSpec(BaseModel):
     limits: Limits = Limits()
     commit_s: float = Field(0.5, gt=0, le=1)
     report_s: float = Field(0.5, gt=0)
-    depth: int = Field(DEPTH, ge=1)
+    depth: int = Field(16, ge=1, description="frames that may wait on this side of the line")
     log_format: LogFormat = "text"
     log_level: LogLevel = "info"
 

@@ -27,6 +27,10 @@ class PushSocket:
         self._connected = False
         connect(self._socket, endpoint)
 
+    def deepen(self, depth: int) -> None:
+        """Have at most `depth` messages wait on this side from now on."""
+        self._socket.setsockopt(zmq.SNDHWM, depth)
+
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until a message can be sent; False after the timeout, and where that is not above 0."""
         return timeout_s > 0 and bool(self._socket.poll(int(1000 * timeout_s), zmq.POLLOUT))
