@@ -69,11 +69,11 @@ def test_one_recorder_that_the_new_engine_does_not_take_keeps_no_other_from_its_
     recording: Recording, engine: _Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_recording, "_AGAIN_S", 0.0)
-    _start(recording, "bad", "good", "known")
+    _start(recording, "bad", "good")
     engine.told.clear()
-    engine.fails = {"bad": CommandRefused("no_recorder", "nobody answers"), "known": CommandRefused("recorded_already", "it is")}
+    engine.fails = {"bad": CommandRefused("no_recorder", "nobody answers")}
     recording.resume()
-    until(engine.fed, lambda fed: fed == ["bad", "good", "known"])
+    until(engine.fed, lambda fed: fed == ["bad", "good"])
     until(lambda: [one.name for one in threading.enumerate() if one.name.startswith("feeding-")], lambda busy: not busy)
     engine.told.clear()
     engine.fails = {"bad": EngineUnavailable("it restarts")}

@@ -162,12 +162,7 @@ class Recording:
     def _feed(self, running: _Running) -> None:
         handle, engine = running.handle, self._engine
         running.live, running.tried = True, time.monotonic()
-        try:
-            self._call("record", {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps}, timeout_s=_ENGINE_S)
-        except CommandRefused as error:
-            # An engine that came up in between was told already.
-            if error.code != "recorded_already":
-                raise
+        self._call("record", {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps}, timeout_s=_ENGINE_S)
         running.fed_by = engine
         with self._lock:
             ended_meanwhile = self._running.get(handle.name) is not running

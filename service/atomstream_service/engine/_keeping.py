@@ -82,22 +82,23 @@ class Keeping:
             one.hand_over(finished.active, replace(item, mean=answer.mean, std=answer.std) if one.maps else item, watched, self._known)
 
     def start(self, name: str, endpoint: str, maps: bool) -> None:
-        """Hand every frame from now on to a recorder.
+        """Hand every frame from now on to a recorder; one that is handed them already is left as it is.
 
         Raises
         ------
         CommandRefused
-            where the name is taken, or nobody is at the endpoint.
+            where the name is taken by another one, or nobody is at the endpoint.
         """
         feed = RecorderFeed(endpoint, maps=maps)
         if not feed.wait_ready(_ROOM_S):
             feed.close(0.0)
             raise CommandRefused("no_recorder", f"no recorder answers for {name}")
         with self._lock:
-            if name in self._recorders:
-                feed.close(0.0)
-                raise CommandRefused("recorded_already", f"{name} is being recorded already")
-            self._recorders[name] = _Recorder(feed, maps)
+            known = self._recorders.setdefault(name, _Recorder(feed, maps))
+        if known.feed is not feed:
+            feed.close(0.0)
+            if known.feed.endpoint != endpoint:
+                raise CommandRefused("recorded_already", f"{name} is being recorded by another recorder already")
 
     def stop(self, name: str) -> dict[str, int]:
         """Stop handing frames to a recorder; how many it was handed, and how many it could not take."""
