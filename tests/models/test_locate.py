@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from atomstream_models.combine import mean_std
 from atomstream_models.locate import COLUMNS, locate
 from atomstream_models.locate._border import border_of
 from atomstream_models.locate._cells import cells_around
+from atomstream_models.locate._peaks import _drop_ties
 from atomstream_models.metrics import match
 from atomstream_models.simulation import soft_disks
 
@@ -202,3 +206,31 @@ def test_ids_run_from_zero_and_areas_are_in_pixels() -> None:
 
     assert atoms[:, ID].tolist() == [0, 1]
     np.testing.assert_allclose(atoms[:, AREA], np.pi * 16, rtol=0.15)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11), st.sampled_from([0.5, 0.75, 1.0])), min_size=2, max_size=60, unique_by=lambda top: top[:2]),
+    st.integers(1, 3),
+)
+def test_of_tops_that_are_exactly_level_within_a_window_the_last_one_stays(tops: list[tuple[int, int, float]], reach: int) -> None:
+    levels = np.zeros((12, 12), np.float32)
+    for y, x, level in tops:
+        levels[y, x] = level
+    highest = cv2.dilate(levels, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    peaks = np.flatnonzero((levels == highest) & (levels > 0))
+    kept = _drop_ties(peaks, levels.reshape(-1)[peaks], reach, levels.shape)
+
+    places = np.column_stack(np.divmod(peaks, 12))
+    wanted = [peak for k, peak in enumerate(peaks) if not (np.abs(places[k + 1 :] - places[k]).max(axis=1) <= reach).any()]
+    assert kept.tolist() == wanted
+
+
+def test_a_saturated_frame_takes_no_more_memory_than_some_maps() -> None:
+    mean = np.ones((1, 512, 512), np.float32)
+    mean[0, ::7, ::7] = 0
+    tracemalloc.start()
+    locate(mean, None, (), 0.5)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 50 * mean.nbytes

@@ -73,8 +73,8 @@ def test_nothing_is_done_where_half_or_more_would_have_to_go() -> None:
 
 def test_between_two_rounds_the_cooldown_passes() -> None:
     snapshot = blaming("m03")
-    assert taken(QuarantinePolicy(ON), snapshot, last_round=snapshot.frames - 19) == []
-    assert taken(QuarantinePolicy(ON), snapshot, last_round=snapshot.frames - 20) == ["m03"]
+    assert taken(QuarantinePolicy(ON), snapshot, last_round=snapshot.frames - 4) == []
+    assert taken(QuarantinePolicy(ON), snapshot, last_round=snapshot.frames - 5) == ["m03"]
 
 
 @pytest.mark.parametrize("state", [MemberState.SHADOW, MemberState.DISABLED, MemberState.QUARANTINED, MemberState.FAILED])

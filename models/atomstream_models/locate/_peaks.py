@@ -41,18 +41,28 @@ def find_peaks(foreground: NDArray[np.float32], threshold: float) -> tuple[NDArr
     window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     highest = cv2.dilate(smooth, window).reshape(-1)
     peaks = ripples[level[ripples] >= highest[ripples]]
-    return _drop_ties(peaks, level[peaks], reach, foreground.shape[1]), max(radius, 1.0)
+    return _drop_ties(peaks, level[peaks], reach, foreground.shape), max(radius, 1.0)
 
 
-def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[Any], reach: int, columns: int) -> NDArray[np.int64]:
+def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[Any], reach: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Of tops that share a window, which then are exactly level, the last in reading order."""
     _, kind, size = np.unique(levels, return_inverse=True, return_counts=True)
     (tied,) = np.nonzero(size[kind] > 1)
     if not len(tied):
         return peaks
-    together = cKDTree(np.column_stack(np.divmod(peaks[tied], columns))).query_pairs(reach, p=np.inf, output_type="ndarray")
-    kept: NDArray[np.int64] = np.delete(peaks, tied[together.min(axis=1)])
-    return kept
+    side = 2 * reach + 1
+    # A saturated area is all ties; where tops don't touch and are not many, their pairs are fewer than the frame's pixels.
+    if len(tied) * side**2 > 4 * shape[0] * shape[1] or _some_touch(peaks[tied], shape[1]):
+        order = np.zeros(shape, np.float64)
+        order.reshape(-1)[peaks] = np.arange(1, len(peaks) + 1)
+        last = cv2.dilate(order, np.ones((side, side), np.uint8)).reshape(-1)[peaks]
+        kept = last == np.arange(1, len(peaks) + 1)
+    else:
+        together = cKDTree(np.column_stack(np.divmod(peaks[tied], shape[1]))).query_pairs(reach, p=np.inf, output_type="ndarray")
+        kept = np.ones(len(peaks), bool)
+        kept[tied[together.min(axis=1)]] = False
+    out: NDArray[np.int64] = peaks[kept]
+    return out
 
 
 def _some_touch(pixels: NDArray[np.int64], columns: int) -> bool:

@@ -34,5 +34,5 @@ class QuarantineSettings(_Confined):
     mode: Literal["advice", "quarantine"] = Field("advice", description="advice = say so; quarantine = take them out until acknowledged")
     most_out: int = Field(3, ge=1, le=1000, description="members quarantined at once, at most")
     least_used: int = Field(3, ge=3, le=1000, description="members that the policy leaves enabled; fewer than three can't be told apart")
-    cooldown: int = Field(20, ge=0, le=100000, description="scored frames between two rounds of quarantine")
+    cooldown: int = Field(5, ge=0, le=100000, description="scored frames between two rounds of quarantine")
     quorum: float = Field(0.5, gt=0, le=1, description="share of the used members that must not be blamed; otherwise nothing is done")
