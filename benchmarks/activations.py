@@ -33,6 +33,8 @@ from atomstream_service.demo import launched
 _EARLY = 5
 _TRIAL, _BETWEEN = 2, 6
 """Frames of a trial, after which the ensemble before is let go, and frames between two activations."""
+_RING = 20
+"""Frames that the ring of the last ones holds: it is full before the fifth activation, so that its filling is not taken for growth."""
 
 
 class _Stream(threading.Thread):
@@ -86,7 +88,7 @@ def _measure(folder: Path, activations: int, side: int) -> dict[str, Any]:
     pack(bundles["perovskite"].folder, folder / "perovskite.atomstream")
     memory, loading = [], []
     with (
-        launched(folder / "state", config=f"warm_shapes = [[{side}, {side}]]\ntrial_frames = {_TRIAL}\n") as service,
+        launched(folder / "state", config=f"warm_shapes = [[{side}, {side}]]\ntrial_frames = {_TRIAL}\nring_frames = {_RING}\n") as service,
         httpx.Client(base_url=service.url, timeout=300) as http,
         FramePublisher("bench", service.frames) as publisher,
         ResultSubscriber(service.results, kinds=("atoms", "error")) as results,
