@@ -68,5 +68,5 @@ class RecordedFrame:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all its arrays."""
-        return self.image.nbytes + self.atoms.nbytes + sum(one.nbytes for one in (self.mean, self.std) if one is not None)
+        """Bytes of all that it holds."""
+        return self.image.nbytes + self.atoms.nbytes + len(self.watched) + sum(one.nbytes for one in (self.mean, self.std) if one is not None)

@@ -180,8 +180,8 @@ class Recording:
         return atoms
 
     def watched(self, number: int) -> bytes:
-        """The watch over drift on a frame, as `RecordedFrame.watched`."""
-        return self._log(at.WATCHED, number)
+        """The watch over drift on a frame, as `RecordedFrame.watched`; empty in recordings from before it was recorded."""
+        return self._log(at.WATCHED, number) if at.WATCHED in self._h5 else b""
 
     def frame(self, number: int) -> RecordedFrame:
         """A frame with all that was recorded about it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atomstream_models.recording import RecordedFrame
 
@@ -51,7 +51,7 @@ class Ring:
     def add(self, item: RecordedFrame) -> None:
         """Keep a frame; the oldest make way."""
         if item.mean is not None or item.std is not None:
-            item = RecordedFrame(item.frame, item.report, item.atoms, item.drift, dropped_before=item.dropped_before)
+            item = replace(item, mean=None, std=None)
         with self._lock:
             self._items.append(item)
             self._bytes += item.nbytes

@@ -27,10 +27,6 @@ class PushSocket:
         self._connected = False
         connect(self._socket, endpoint)
 
-    def deepen(self, depth: int) -> None:
-        """Have at most `depth` messages wait on this side from now on."""
-        self._socket.setsockopt(zmq.SNDHWM, depth)
-
     def wait_for_room(self, timeout_s: float) -> bool:
         """Wait until a message can be sent; False after the timeout, and where that is not above 0."""
         return timeout_s > 0 and bool(self._socket.poll(int(1000 * timeout_s), zmq.POLLOUT))
@@ -50,13 +46,15 @@ class PushSocket:
         connection (`stream_engine_base.cpp`, `in_event_internal`: an error while input is stopped). So the reader is to go first.
         """
         deadline = time.monotonic() + linger_s
-        while self._has_reader() and (left_s := deadline - time.monotonic()) > 0:
+        while self.has_reader and (left_s := deadline - time.monotonic()) > 0:
             self._monitor.poll(int(1000 * left_s) + 1)
         self._socket.disable_monitor()
         self._monitor.close()
         self._socket.close()
 
-    def _has_reader(self) -> bool:
+    @property
+    def has_reader(self) -> bool:
+        """Whether a reader is connected."""
         while self._monitor.poll(0):
             self._connected = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_CONNECTED
         return self._connected
