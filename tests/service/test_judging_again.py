@@ -31,6 +31,7 @@ class Night:
         self.states = dict.fromkeys(MEMBERS, MemberState.ENABLED)
         self.changes: list[WatchChange] = []
         self.count = 0
+        self.run_ = "one"
         self.frames: Recorded = []
 
     def run(self, seqs: range, bad: dict[str, float] | None = None, everybody: float = 1.0) -> None:
@@ -42,7 +43,7 @@ class Night:
                     scores = worse(scores, member, factor)
             states = dict(self.states)
             verdict = self.watch.see(scores, SCAN, states)
-            watched = Watched(self.watch.seen, scores, SCAN, states, tuple(self.changes), verdict.events, verdict.decisions)
+            watched = Watched(self.run_, self.watch.seen, scores, SCAN, states, tuple(self.changes), verdict.events, verdict.decisions)
             self.changes.clear()
             if watched.number % 50 == 1:
                 watched = replace(watched, known=self.known())
@@ -119,6 +120,26 @@ def test_a_record_that_says_all_that_was_known_already_holds_what_the_watch_was_
     assert sum(judged.events is not None for judged in judge_again(after)) == 30
 
 
+def test_a_watch_that_goes_on_in_another_engine_is_another_one() -> None:
+    one = Night()
+    one.run(range(60))
+    one.acknowledge("m05")
+    one.run(range(60, 90), {"m03": 8.0})
+    saved = one.watch.as_json()
+    one.watch = StreamWatch.restore(SETTINGS, ON, MEMBERS, saved)
+    one.run_, one.count = "two", 0
+    one.acknowledge("m03")
+    one.run(range(90, 91), {"m03": 8.0})
+    number, source, watched = one.frames[-1]
+    one.frames[-1] = (number, source, replace(watched, known=one.known()))
+    one.run(range(91, 140), {"m03": 8.0, "m01": 8.0})
+    judged = list(judge_again(one.frames))
+
+    assert [one.frame for one in judged if one.events is None] == [0, 90]
+    assert all(one.same for one in judged if one.events is not None)
+    assert any(one.decisions for one in judged[91:])
+
+
 def test_sources_are_judged_each_for_itself(night: Recorded) -> None:
     def both() -> Iterator[tuple[int, str, Watched]]:
         for number, source, watched in night:
@@ -132,8 +153,8 @@ def test_sources_are_judged_each_for_itself(night: Recorded) -> None:
 
 
 def test_other_settings_show_what_they_would_have_done(night: Recorded) -> None:
-    deaf = list(judge_again(night, settings=SETTINGS.model_copy(update={"member_factor": 90.0, "member_ratio": 90.0})))
-    told = list(judge_again(night, quarantine=QuarantineSettings()))
+    deaf = list(judge_again(night, lambda settings, quarantine: (settings.model_copy(update={"member_factor": 90.0, "member_ratio": 90.0}), quarantine)))
+    told = list(judge_again(night, lambda settings, quarantine: (settings, QuarantineSettings())))
 
     assert not any(event.cause == "member" for one in deaf for event in one.events or ())
     assert not any(one.decisions for one in told)

@@ -221,21 +221,36 @@ def test_one_state_folder_serves_one_service(store: Store, tmp_path: Path) -> No
 def test_a_quarantined_member_stays_out_until_somebody_acknowledges_it(store: Store) -> None:
     engine = Engine()
     members = _members(store, engine)
-    first = members.quarantine("m01", "disagrees with the others")
-    again = members.quarantine("m01", "disagrees with the others")
+    first = members.quarantine("m01", "disagrees with the others", 3, 1)
+    again = members.quarantine("m01", "disagrees with the others", 3, 1)
 
     assert first == again
     assert members.wish.states["m01"] is MemberState.QUARANTINED
     assert not members.wish.live.selected
-    members.acknowledge("m01", ON, "kim", "the tip was cleaned")
-    members.acknowledge("m00", MemberState.DISABLED, "kim", "")
+    generation = members.wish.generation
+    assert members.acknowledge("m01", ON, lambda: True, "kim", "the tip was cleaned") == (generation + 1, True, True)
+    assert members.acknowledge("m00", MemberState.DISABLED, lambda: False, "kim", "") == (generation + 1, False, False)
 
     assert members.wish.states == dict.fromkeys(IDS, ON)
     assert [line["action"] for line in store.journal()][-2:] == ["quarantine", "acknowledge"]
 
 
-def test_the_policy_can_not_undercut_the_quorum(store: Store) -> None:
-    members = _members(store, Engine(), min_active=3)
-    with pytest.raises(RequestRefused):
-        members.quarantine("m01", "disagrees with the others")
+@pytest.mark.parametrize(("most_out", "least_used"), [(3, 3), (0, 1)])
+def test_the_policy_can_not_undercut_its_limits_whatever_it_knew_when_it_decided(store: Store, most_out: int, least_used: int) -> None:
+    members = _members(store, Engine())
+    with pytest.raises(RequestRefused) as refused:
+        members.quarantine("m01", "disagrees with the others", most_out, least_used)
+    assert refused.value.code == "policy_limits"
     assert members.wish.states["m01"] is ON
+
+
+def test_a_member_whose_alarm_can_not_be_released_stays_in_quarantine(store: Store) -> None:
+    members = _members(store, Engine())
+    members.quarantine("m01", "disagrees with the others", 3, 1)
+
+    def release() -> bool:
+        raise EngineUnavailable("gone")
+
+    with pytest.raises(EngineUnavailable):
+        members.acknowledge("m01", ON, release, "kim", "")
+    assert members.wish.states["m01"] is MemberState.QUARANTINED

@@ -59,6 +59,8 @@ class Drift:
         self._policy = _remembered(store, "quarantine", quarantine)
         self._watch = _remembered(store, "watch", watch)
         self._saved_at = time.monotonic()
+        self._number = 0
+        self._to_take_out: dict[str, Mapping[str, Any]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
         self._ensembles: Mapping[str, str] = {}
@@ -125,47 +127,62 @@ class Drift:
         is_member = subject in self._keeper.wish.states
         if not is_member and subject not in ("scene", "instrument", "unattributed"):
             raise RequestRefused(404, "unknown_subject", f"{subject!r} is no member, nor scene, instrument or unattributed")
-        with self._keeper.turn(expected_generation) as wish:
-            released = bool(self._call("acknowledge", {"subject": subject, "source": source}, timeout_s=5.0).body["released"])
-            generation = wish.generation
-        if is_member and wish.states[subject] is MemberState.QUARANTINED:
-            return self._members.acknowledge(subject, state, actor, reason, expected_generation), released
-        if released:
+
+        def release() -> bool:
+            return bool(self._call("acknowledge", {"subject": subject, "source": source}, timeout_s=5.0).body["released"])
+
+        if is_member:
+            generation, released, freed = self._members.acknowledge(subject, state, release, actor, reason, expected_generation)
+        else:
+            with self._keeper.turn(expected_generation) as wish:
+                generation, released, freed = wish.generation, release(), False
+        if released and not freed:
             self._store.record(Entry(actor, "acknowledge", subject, reason, "alarm", None, generation), {})
         return generation, released
 
-    def set_policy(self, quarantine: QuarantineSettings, watch: DriftSettings | None, actor: str, reason: str) -> None:
-        """Decide in another way from now on; remembered over restarts, and what an engine that is not there starts with.
+    def set_policy(self, quarantine: QuarantineSettings, watch: DriftSettings | None, actor: str, reason: str, expected_generation: int | None = None) -> int:
+        """Decide in another way from now on; remembered over restarts, and told to an engine that does not hear of it now as soon as it can be. The generation.
 
         Raises
         ------
+        RequestRefused
+            412 where the state has changed since `expected_generation`.
         EngineSilent
             the settings are remembered and will hold, but the engine has not said since when.
         """
-        before = {"quarantine": self.policy.model_dump(), "watch": self._watch.model_dump()}
-        self._policy = quarantine
-        self._watch = watch or self._watch
-        after = {"quarantine": quarantine.model_dump(), "watch": self._watch.model_dump()}
-        self._store.record(Entry(actor, "set_drift_policy", "drift", reason, before, after, self._keeper.wish.generation), after)
+        with self._keeper.turn(expected_generation) as wish:
+            self._set_policy(quarantine, watch, actor, reason, wish.generation)
         try:
-            self._call("watch", {"settings": self._watch.model_dump(), "quarantine": self.engines_policy.model_dump()}, timeout_s=5.0)
+            self._tell_policy()
         except EngineSilent:
             raise
         except EngineUnavailable as error:
             log.info("drift will be watched for in another way by the next engine: %s", error)
+        return wish.generation
+
+    def _set_policy(self, quarantine: QuarantineSettings, watch: DriftSettings | None, actor: str, reason: str, generation: int) -> None:
+        before = {"quarantine": self.policy.model_dump(), "watch": self._watch.model_dump()}
+        self._policy = quarantine
+        self._watch = watch or self._watch
+        after = {"quarantine": quarantine.model_dump(), "watch": self._watch.model_dump()}
+        self._store.record(Entry(actor, "set_drift_policy", "drift", reason, before, after, generation), after)
+
+    def _tell_policy(self) -> None:
+        self._call("watch", self._wanted_of_engine(), timeout_s=5.0)
+
+    def _wanted_of_engine(self) -> dict[str, Any]:
+        return {"settings": self._watch.model_dump(mode="json"), "quarantine": self.engines_policy.model_dump(mode="json")}
 
     def _run(self) -> None:
-        engine, number = None, 0
+        engine = None
         while not self._stop.is_set():
             if (now := self._engine()) != engine:
-                engine, number = now, 0
+                engine, self._number = now, 0
             try:
-                told = self._call("drift", {"after": number, "wait_s": _WAIT_S, "state": False}, timeout_s=_WAIT_S + 5.0).body
-                # Whatever becomes of it, nothing is carried out twice.
-                number = told["number"]
+                told = self._call("drift", {"after": self._number, "wait_s": _WAIT_S, "state": False}, timeout_s=_WAIT_S + 5.0).body
                 self._follow(told)
                 if told["told"] or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
-                    self._save(self._call("drift", {"after": number, "wait_s": 0.0, "state": True}, timeout_s=5.0).body["state"])
+                    self._save(self._call("drift", {"after": self._number, "wait_s": 0.0, "state": True}, timeout_s=5.0).body["state"])
             except (EngineUnavailable, CommandRefused):
                 self._stop.wait(_AWAY_S)
             except Exception:
@@ -177,23 +194,39 @@ class Drift:
         self.sources = told["sources"]
         for one in told["told"]:
             if one["kind"] == "quarantine":
-                self._take_out(one)
-                continue
-            subject = one["member"] or one["cause"]
-            self._store.record(Entry("drift", _ACTIONS[one["kind"]], subject, one["message"], None, one, one["generation"]), {})
-            log.warning("drift on %s: %s", one["source"], one["message"])
+                self._to_take_out[one["member"]] = one
+            else:
+                subject = one["member"] or one["cause"]
+                self._store.record(Entry("drift", _ACTIONS[one["kind"]], subject, one["message"], None, one, one["generation"]), {})
+                log.warning("drift on %s: %s", one["source"], one["message"])
+            # One by one, so that nothing is journalled twice, and nothing is passed over where the store fails.
+            self._number = one["number"]
+        if self._wanted_of_engine() != {name: told[name] for name in ("settings", "quarantine")}:
+            # It was starting, or silent, when it was to hear of it.
+            self._tell_policy()
+        for decision in list(self._to_take_out.values()):
+            self._take_out(decision)
 
     def _is_of_live(self, source: str) -> bool:
         """Whether a source's standing is about the live ensemble, rather than one before it whose members may have the same names."""
         return self._ensembles.get(source) == self._keeper.wish.live.ensemble.sha256
 
     def _take_out(self, decision: Mapping[str, Any]) -> None:
-        if decision["ensemble"] != self._keeper.wish.live.ensemble.sha256:
+        """Carry a decision out; one that can't be now is tried again, as long as it still holds."""
+        member, policy = decision["member"], self.engines_policy
+        if policy.mode == "advice" or decision["ensemble"] != self._keeper.wish.live.ensemble.sha256:
+            del self._to_take_out[member]
             return
         try:
-            self._members.quarantine(decision["member"], decision["reason"])
-        except (RequestRefused, EngineUnavailable) as error:
-            log.warning("%s is not taken out yet: %s", decision["member"], error)
+            self._members.quarantine(member, decision["reason"], policy.most_out, policy.least_used)
+        except EngineUnavailable as error:
+            log.warning("%s is out as soon as the engine answers: %s", member, error)
+        except (RequestRefused, CommandRefused) as error:
+            if getattr(error, "code", "") != "policy_limits":
+                log.warning("%s is not taken out yet: %s", member, error)
+                return
+            log.warning("%s stays: %s", member, error)
+        del self._to_take_out[member]
 
     def _save(self, state: Mapping[str, Any]) -> None:
         self._store.save({"drift": state})

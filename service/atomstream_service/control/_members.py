@@ -38,29 +38,50 @@ class Members:
 
         return self._change(states, actor, reason, expected_generation)
 
-    def quarantine(self, member: str, reason: str) -> int:
-        """Take an enabled member out on the policy's behalf, until somebody acknowledges it; one that is not enabled stays as it is."""
+    def quarantine(self, member: str, reason: str, most_out: int, least_used: int) -> int:
+        """Take an enabled member out on the policy's behalf, until somebody acknowledges it; one that is not enabled stays as it is.
+
+        Raises
+        ------
+        RequestRefused
+            409 `policy_limits` where more than `most_out` members would be in quarantine, or fewer than `least_used` stay enabled: whoever decided
+            it did not know yet of another change.
+        """
 
         def states(wish: Wish) -> Mapping[str, MemberState]:
-            return {member: MemberState.QUARANTINED} if wish.states.get(member) is MemberState.ENABLED else {}
+            if wish.states.get(member) is not MemberState.ENABLED:
+                return {}
+            out = sum(state is MemberState.QUARANTINED for state in wish.states.values())
+            if out >= most_out or wish.live.enabled <= least_used:
+                raise RequestRefused(
+                    409, "policy_limits", f"{out} members are in quarantine and {wish.live.enabled} enabled; {member} can't be taken out as well"
+                )
+            return {member: MemberState.QUARANTINED}
 
         return self._change(states, "policy", reason, None, "quarantine")
 
-    def acknowledge(self, member: str, state: MemberState, actor: str, reason: str, expected_generation: int | None = None) -> int:
-        """Let a quarantined member be something else again; one that is not in quarantine stays as it is.
+    def acknowledge(
+        self, member: str, state: MemberState, release: Callable[[], bool], actor: str, reason: str, expected_generation: int | None = None
+    ) -> tuple[int, bool, bool]:
+        """Release a member's alarm, and free it where it is in quarantine; the generation, whether there was an alarm, and whether it was freed.
+
+        state : what a quarantined member becomes
+        release : releases the alarm
 
         Raises
         ------
         RequestRefused
             404 unknown member, 409 too few enabled members, 412 the state has changed since `expected_generation`.
         """
-
-        def states(wish: Wish) -> Mapping[str, MemberState]:
-            if member not in wish.states:
-                raise RequestRefused(404, "unknown_member", f"there is no member {member}; there are {', '.join(wish.states)}")
-            return {member: state} if wish.states[member] is MemberState.QUARANTINED else {}
-
-        return self._change(states, actor, reason, expected_generation, "acknowledge")
+        with self._keeper.turn(expected_generation) as before:
+            if member not in before.states:
+                raise RequestRefused(404, "unknown_member", f"there is no member {member}; there are {', '.join(before.states)}")
+            held = before.states[member] is MemberState.QUARANTINED
+            after = with_states(before, {member: state}, self._min_active, chosen=True) if held else before
+            released = release()
+            if held:
+                self._carry_out(before, after, actor, reason, "acknowledge")
+            return after.generation, released, held
 
     def mark_failed(self, failures: Mapping[str, str], generation: int | None = None) -> None:
         """Set members whose run failed to `failed`, on the engine's behalf; quorum or not, they can't run.
@@ -78,7 +99,7 @@ class Members:
         actor: str,
         reason: str,
         expected_generation: int | None,
-        action: Literal["set_members", "quarantine", "acknowledge"] = "set_members",
+        action: Literal["set_members", "quarantine"] = "set_members",
     ) -> int:
         with self._keeper.turn(expected_generation) as before:
             wanted = states(before)

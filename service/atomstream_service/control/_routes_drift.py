@@ -46,10 +46,9 @@ def drift_routes(service: Service) -> APIRouter:
         }
 
     @router.put("/v1/drift/policy", summary="What is done about members that drift", dependencies=in_control)
-    def policy(wanted: DriftPolicy, response: Response, actor: Actor) -> dict[str, Any]:
+    def policy(wanted: DriftPolicy, response: Response, actor: Actor, expected: Expected) -> dict[str, Any]:
         quarantine = QuarantineSettings.model_validate(wanted.model_dump(exclude={"watch", "reason"}))
-        service.drift.set_policy(quarantine, wanted.watch, actor, wanted.reason)
-        generation = service.wish.generation
+        generation = service.drift.set_policy(quarantine, wanted.watch, actor, wanted.reason, expected)
         response.headers["ETag"] = f'"{generation}"'
         return {"generation": generation, "policy": quarantine.model_dump(mode="json"), "watch": service.drift.watch.model_dump(mode="json")}
 

@@ -18,6 +18,8 @@ from ._snapshot import DriftSnapshot, snapshot_of
 from ._state import MonitorState, ScanKey
 from ._words import changed_frames, disagreement, lost_agreement, pair_disagrees
 
+_STATE = TypeAdapter(MonitorState)
+
 FEWEST = 3
 """Used members below which nobody can tell which one is wrong."""
 
@@ -42,13 +44,13 @@ class DriftMonitor:
         pydantic.ValidationError
             where the state is not one.
         """
-        held = TypeAdapter(MonitorState).validate_python(state)
+        held = _STATE.validate_python(state)
         held.keep(members)
         return cls(settings, held.members, held)
 
     def as_json(self) -> dict[str, Any]:
         """All that the monitor knows, in JSON's types; `restore` goes on from there as if nothing had happened."""
-        out: dict[str, Any] = TypeAdapter(MonitorState).dump_python(self._state, mode="json")
+        out: dict[str, Any] = _STATE.dump_python(self._state, mode="json")
         return out
 
     def observe(self, scores: FrameScores, scan: ScanKey) -> list[DriftEvent]:

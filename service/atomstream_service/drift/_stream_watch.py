@@ -36,6 +36,9 @@ class WatchState:
     decided: dict[str, int] = field(default_factory=dict)
 
 
+_STATE = TypeAdapter(WatchState)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What one frame brought.
@@ -70,9 +73,14 @@ class StreamWatch:
         pydantic.ValidationError
             where the state is not one.
         """
-        held = TypeAdapter(WatchState).validate_python(state)
+        held = _STATE.validate_python(state)
         held.monitor.keep(members)
         return cls(settings, quarantine, held.monitor.members, held)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What can be acknowledged: members, `scene`, `instrument`, `unattributed`."""
+        return (*self._state.monitor.members, "scene", "instrument", "unattributed")
 
     @property
     def seen(self) -> int:
@@ -113,5 +121,5 @@ class StreamWatch:
 
     def as_json(self) -> dict[str, Any]:
         """All that it knows, in JSON's types; `restore` goes on from there as if nothing had happened."""
-        out: dict[str, Any] = TypeAdapter(WatchState).dump_python(self._state, mode="json")
+        out: dict[str, Any] = _STATE.dump_python(self._state, mode="json")
         return out

@@ -49,13 +49,15 @@ class Known:
 class Watched:
     """One frame as the watch over its stream saw it.
 
-    number : frames that the watch had been shown with this one; where it does not follow on the one before, frames are missing between them
+    run : which watch this was; another one (of another engine, of another ensemble) counts anew
+    number : frames that it had been shown with this one; where it does not follow on the one before, frames are missing between them
     states : of all members, as the frame was answered
     changes : what the watch was told since the frame before
     events, decisions : what it said
     known : what it knew after the frame, now and then
     """
 
+    run: str
     number: int
     scores: FrameScores
     scan: ScanKey

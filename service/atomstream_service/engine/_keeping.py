@@ -19,6 +19,8 @@ from ._work import Active, Finished
 
 _SCORES = ("divergence", "misplaced", "count")
 _ROOM_S = 30.0
+_KNOWN_AGAIN = 20
+"""Frames after which all that is known is recorded again, where some were dropped."""
 
 WatchedOf = Callable[[Finished], Watched | None]
 KnownOf = Callable[[str], Known | None]
@@ -29,20 +31,23 @@ class _Recorder:
     """A recorder at work.
 
     told : checksum of the ensemble that it was told of last
-    watched : source -> number of the frame that it was handed last, as the watch over drift counts them
+    watched : source -> watch over drift and number of the frame that it was handed last, as that counts them
+    known : the same of the last one with all that was known
     """
 
     feed: RecorderFeed
     maps: bool
     told: str = ""
-    watched: dict[str, int] = field(default_factory=dict)
+    watched: dict[str, tuple[str, int]] = field(default_factory=dict)
+    known: dict[str, tuple[str, int]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hand_over(self, active: Active, item: RecordedFrame, watched: Watched | None, known: KnownOf) -> None:
         source = item.report.source
         with self.lock:
-            if watched is not None and watched.known is None and self.watched.get(source) != watched.number - 1:
+            if watched is not None and self._has_lost_track(source, watched):
                 item = replace(item, watched=encode_watched(replace(watched, known=known(source))))
+                self.known[source] = (watched.run, watched.number)
             bundle = active.ensemble.bundle
             if self.told != bundle.sha256:
                 self.told = bundle.sha256
@@ -51,7 +56,14 @@ class _Recorder:
             if not self.feed.add(item):
                 self.watched.pop(source, None)
             elif watched is not None:
-                self.watched[source] = watched.number
+                self.watched[source] = (watched.run, watched.number)
+
+    def _has_lost_track(self, source: str, watched: Watched) -> bool:
+        """Whether a frame does not follow on the last one, so that all that is known goes with it; not too often where frames are dropped all the time."""
+        if watched.known is not None or self.watched.get(source) == (watched.run, watched.number - 1):
+            return False
+        run, number = self.known.get(source, ("", 0))
+        return run != watched.run or watched.number - number >= _KNOWN_AGAIN
 
 
 class Keeping:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,11 @@ log = logging.getLogger(__name__)
 
 _MOST_SOURCES = 64
 _REMEMBERED = 1000
-_KNOWN_EVERY = 100
-"""Judged frames from one record that says all that is known to the next, so that a part of the ring can be judged again, too."""
+_KNOWN_EVERY = 25
+"""Judged frames from one record that says all that is known to the next, so that a part of the ring can be judged again, too; a quarter of the
+reference's length where that is more, since what is being learned grows with it."""
+_MOST_CHANGES = 1000
+"""Changes that are remembered for a source without frames."""
 
 Say = Callable[[Event], None]
 
@@ -31,13 +35,17 @@ class _Stream:
     """One source.
 
     sha256 : the ensemble that is watched; with another one, what is normal is learned anew and alarms are gone
+    run : which watch this is, in records
     frames : of the source so far, judged or not
+    known_at : number of the last record that said all that was known
     changes : what the watch was told since the last frame
     """
 
     watch: StreamWatch
     sha256: str
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
     frames: int = 0
+    known_at: int | None = None
     changes: list[WatchChange] = field(default_factory=list)
 
 
@@ -94,6 +102,8 @@ class DriftWatch:
                 "ensembles": {source: stream.sha256 for source, stream in self._streams.items()},
                 "told": [one for one in self._told if one["number"] > number],
                 "number": self._told_count,
+                "settings": self._settings.model_dump(mode="json"),
+                "quarantine": self._quarantine.model_dump(mode="json"),
             }
 
     def acknowledge(self, subject: str, source: str | None) -> bool:
@@ -101,7 +111,7 @@ class DriftWatch:
         with self._changed:
             released = False
             for name, stream in self._streams.items():
-                if source in (None, name) and subject in (*stream.watch.snapshot().members, "scene", "instrument", "unattributed"):
+                if source in (None, name) and subject in stream.watch.subjects:
                     released |= stream.watch.acknowledge(subject)
                     self._note(stream, acknowledged=subject)
             self._look_who_is_blamed()
@@ -151,10 +161,11 @@ class DriftWatch:
     def _judge(self, stream: _Stream, finished: Finished, scores: FrameScores) -> None:
         scan, states = _scan(finished.job.frame, finished.job.channel), finished.active.states
         verdict = stream.watch.see(scores, scan, states)
-        watched = Watched(stream.watch.seen, scores, scan, states, tuple(stream.changes), verdict.events, verdict.decisions)
+        watched = Watched(stream.run, stream.watch.seen, scores, scan, states, tuple(stream.changes), verdict.events, verdict.decisions)
         stream.changes.clear()
-        if watched.number % _KNOWN_EVERY == 1:
+        if stream.known_at is None or watched.number - stream.known_at >= max(_KNOWN_EVERY, self._settings.window // 4):
             watched = replace(watched, known=self._known(stream))
+            stream.known_at = watched.number
         self._last = (finished, watched)
         if verdict.events or verdict.decisions:
             self._tell(finished, verdict)
@@ -176,6 +187,9 @@ class DriftWatch:
 
     def _note(self, stream: _Stream, **what: Any) -> None:
         self._changes += 1
+        if len(stream.changes) == _MOST_CHANGES:
+            stream.changes.clear()
+            stream.run, stream.known_at = uuid.uuid4().hex, None
         stream.changes.append(WatchChange(self._changes, **what))
 
     def _known(self, stream: _Stream) -> Known:
