@@ -55,7 +55,7 @@ class FrameScores:
     members : used member -> its scores; empty for fewer than two, who have nobody to differ from
     shadows : member that ran beside them -> its scores against all used ones
     spread : mean std of the used members over the pixels where their median sees an atom, 0 where it sees none
-    atoms : how many atoms the used members' median holds
+    atoms : how many atoms the used members' median holds; 0 where one ran alone
     statistics : what the frame itself tells
     unfit : why the frame says nothing of drift (`blank`, `rows_missing`, `partial`); None where it does
     """
@@ -102,6 +102,8 @@ def score_frame(
     unfit = next((flag for flag in _UNFIT if flag in inferred.prepared.flags), None if complete else "partial")
     if unfit is not None or not inferred.maps:
         return FrameScores(seq, {}, {}, 0.0, 0, FrameStatistics(0.0, 0.0, 0.0, 0.0, 0.0), unfit or "blank")
+    if len(inferred.maps) == 1 and not shadows:
+        return FrameScores(seq, {}, {}, 0.0, 0, frame_statistics(image))
     own = {member: answer.maps[answer.members_used.index(member)] for member, answer in (shadows or {}).items()}
     scored, spread, atoms = _score_maps(inferred.maps, list(own.values()), card.threshold, each)
     return FrameScores(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from atomstream_models.normalize import SAMPLES
@@ -45,7 +47,7 @@ class FrameStatistics:
 def frame_statistics(frame: NDArray[Any]) -> FrameStatistics:
     """The statistics of a frame (rows, columns) of finite pixels; zeros where it is constant or too small to tell."""
     # In units of the largest pixel nothing overflows, whatever the detector's unit is.
-    unit = max(float(np.abs(frame.astype(np.float64)).max(initial=0.0)), np.finfo(np.float64).tiny)
+    unit = max(-float(frame.min()), float(frame.max()), float(np.finfo(np.float64).tiny)) if frame.size else 1.0
     thin = frame[:: _step(frame), :: _step(frame)].astype(np.float64) / unit
     level, std = float(thin.mean()), float(thin.std())
     middle = (_middle(frame).astype(np.float64) / unit).astype(np.float32)
@@ -75,10 +77,16 @@ def _spread(differences: NDArray[Any]) -> float:
     return _MEAN_TO_STD * float(np.mean(np.abs(differences), dtype=np.float64))
 
 
+@cache
+def _window(rows: int, columns: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What a frame is multiplied with before its spectrum is taken, and where that is background."""
+    slow = (np.abs(np.fft.fftfreq(rows))[:, None] < _SLOW) & (np.fft.rfftfreq(columns)[None, :] < _SLOW)
+    return np.outer(np.hanning(rows), np.hanning(columns)).astype(np.float32), slow
+
+
 def _peak(frame: NDArray[np.float32]) -> float:
-    flat = (frame - frame.mean()) * np.outer(np.hanning(frame.shape[0]), np.hanning(frame.shape[1])).astype(np.float32)
-    power = np.abs(np.fft.rfft2(flat)) ** 2
-    rows, columns = np.abs(np.fft.fftfreq(frame.shape[0])), np.fft.rfftfreq(frame.shape[1])
-    slow = (rows[:, None] < _SLOW) & (columns[None, :] < _SLOW)
+    window, slow = _window(frame.shape[0], frame.shape[1])
+    spectrum = scipy.fft.rfft2((frame - frame.mean()) * window)
+    power = spectrum.real**2 + spectrum.imag**2
     power[slow] = 0
     return float(np.log10(power.max() / max(float(np.median(power)), 1e-30) + 1e-12))
