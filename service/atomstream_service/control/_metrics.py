@@ -50,6 +50,9 @@ def _streams(status: Mapping[str, Any]) -> Iterator[Metric]:
     yield from (received, answered, partial, dropped, gaps, age)
     if status["unwatched"] is not None:
         yield CounterMetricFamily("elit_frames_unwatched", "Answered frames that drift, recorder and candidate did not look at", value=status["unwatched"])
+    if status["failed_after"] is not None:
+        text = "Times that an answered frame could not be judged or kept"
+        yield CounterMetricFamily("elit_frames_failed_after", text, value=status["failed_after"])
 
 
 def _stages(status: Mapping[str, Any]) -> Iterator[Metric]:

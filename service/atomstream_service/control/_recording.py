@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..record import RecorderFeed, RecordingHandle, RecordingInfo, RecordingRequest, Recordings, RecordingState
+from ..record import RecorderFeed, RecordingFailed, RecordingHandle, RecordingInfo, RecordingRequest, Recordings, RecordingState
 from ..transport import CommandRefused, EngineUnavailable
 from ._refusal import RequestRefused
 from ._store import Entry, Store
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 _ENGINE_S = 60.0
 _JOURNAL = 1000
 """Lines of the journal that a recording begins with at most."""
+_READY_S = 30.0
+_LOOK_S = 0.1
+_LEAST_BYTES = 32 << 10
+"""An empty file with its goodbye has 25 kB, and there is to be room for a line of the journal."""
 _AGAIN_S = 30.0
 """Between two attempts to have an engine feed a recorder."""
 
@@ -70,29 +74,33 @@ class Recording:
         Raises
         ------
         RecordingRefused, RecordingFailed
-            where the name can't be used, or the recorder can't begin.
+            where the name can't be used, or the recorder can't begin, or ends at once.
         EngineUnavailable
             where nobody is there to hand frames over; nothing is left behind.
         RequestRefused
-            409 where only frames of the ring are wanted and it holds none of them.
+            409 where only frames of the ring are wanted and it holds none of them, 422 for a limit that an empty file is beyond.
         """
+        most = request.limits.max_bytes
+        if most is not None and most < _LEAST_BYTES:
+            raise RequestRefused(
+                422, "limit_too_small", f"max_bytes is {most}: a recording without frames has about 25 kB already; allow {_LEAST_BYTES} at least"
+            )
         handle = self._recordings.start(name, request)
         running = _Running(handle, RecorderFeed(handle.endpoint))
-        with self._lock:
-            self._running[name] = running
         try:
-            running.journal.wait_ready(_ENGINE_S)
+            _wait_for(running)
+            with self._lock:
+                self._running[name] = running
             self._tell(running)
-            if ring is not None:
-                copied = self._call("copy_ring", {"endpoint": handle.endpoint, "selection": ring}, timeout_s=_ENGINE_S).body["frames"]
-                if not copied and not live:
-                    raise RequestRefused(409, "nothing_to_record", "the ring holds no such frame")
             if live:
-                self._feed(running)
+                self._feed(running, ring)
+            elif not self._told_to_record(running, ring, live=False):
+                raise RequestRefused(409, "nothing_to_record", "the ring holds no such frame")
         except Exception as error:
             ended = self._end(name)
+            running.journal.close(0.0)
             at_its_limit = ended.state is RecordingState.FINISHED and ended.ended_because != "stopped"
-            if not (at_its_limit and isinstance(error, CommandRefused)):
+            if not (at_its_limit and isinstance(error, CommandRefused | RecordingFailed)):
                 self._recordings.delete(name)
                 raise
         self._store.record(Entry(request.actor, "record", name, request.reason, None, {"ring": ring, "live": live}, generation), {})
@@ -159,22 +167,32 @@ class Recording:
         running.tried = time.monotonic()
         threading.Thread(target=feed, name=f"feeding-{running.handle.name}", daemon=True).start()
 
-    def _feed(self, running: _Running) -> None:
-        handle, engine = running.handle, self._engine
+    def _feed(self, running: _Running, ring: Mapping[str, Any] | None = None) -> None:
+        engine = self._engine
         running.live, running.tried = True, time.monotonic()
-        self._call("record", {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps}, timeout_s=_ENGINE_S)
+        self._told_to_record(running, ring, live=True)
         running.fed_by = engine
         with self._lock:
-            ended_meanwhile = self._running.get(handle.name) is not running
+            ended_meanwhile = self._running.get(running.handle.name) is not running
         if ended_meanwhile:
-            self._call("unrecord", {"name": handle.name}, timeout_s=_ENGINE_S)
+            self._unrecord(running)
+
+    def _told_to_record(self, running: _Running, ring: Mapping[str, Any] | None, *, live: bool) -> int:
+        """Have the engine hand frames over, those of the ring first, without a gap between them and what comes; how many of the ring."""
+        handle = running.handle
+        wanted = {"name": handle.name, "endpoint": handle.endpoint, "maps": handle.request.maps, "ring": ring, "live": live}
+        return int(self._call("record", wanted, timeout_s=_ENGINE_S).body["frames"])
+
+    def _unrecord(self, running: _Running) -> None:
+        """Have the engine hand over no more; by the endpoint, since another recorder may have the name by now."""
+        self._call("unrecord", {"name": running.handle.name, "endpoint": running.handle.endpoint}, timeout_s=_ENGINE_S)
 
     def _end(self, name: str) -> RecordingInfo:
         with self._lock:
             running = self._running.pop(name, None)
         if running is not None:
             try:
-                self._call("unrecord", {"name": name}, timeout_s=_ENGINE_S)
+                self._unrecord(running)
             except (EngineUnavailable, CommandRefused) as error:
                 log.warning("recording %s ends without the engine: %s", name, error)
             self._tell(running)  # whoever has just journalled a line may not have come here yet
@@ -197,3 +215,23 @@ class Recording:
                 for line in lines:
                     running.journal.journal(line)
                 running.told = lines[-1]["id"]
+
+
+def _wait_for(running: _Running) -> None:
+    """Wait until a recorder hears of the journal, or has ended.
+
+    Raises
+    ------
+    RecordingFailed
+        where it does not.
+    """
+    handle, deadline = running.handle, time.monotonic() + _READY_S
+    ready = False
+    while not ready:
+        ready = running.journal.wait_ready(_LOOK_S)
+        if not handle.running:
+            handle.stop()  # for its last report
+            why = handle.report.error or handle.report.because or "nobody knows why"
+            raise RecordingFailed(f"the recorder of {handle.name} has ended before anything could be recorded: {why}")
+        if not ready and time.monotonic() > deadline:
+            raise RecordingFailed(f"the recorder of {handle.name} does not take anything within {_READY_S:g} s")

@@ -215,6 +215,7 @@ class Service:
             "timing": timing,
             "tracks": seen.get("tracks"),
             "unwatched": seen.get("unwatched"),
+            "failed_after": seen.get("failed_after"),
             "memory_bytes": seen.get("memory_bytes"),
             "flags": seen.get("flags", []),
         }

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 
+from ..logs import Throttle
 from ._work import Finished
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 _DEPTH = 4
 """Frames that may wait before watchers skip some."""
 _PATIENCE_S = 30.0
+_SAID_EVERY_S = 60.0
+"""Between two lines of the log about what fails on frame after frame."""
 
 Listener = Callable[[Finished], None]
 
@@ -25,6 +28,7 @@ class Afterwards:
     watchers : may take long; while too many frames wait they are spared the oldest, which is counted
     keepers : quick ones, called with every frame after the watchers
     skipped : frames that no watcher saw
+    failed : frames that somebody failed on, each as often as that was; one that a keeper failed on may be in neither ring nor recordings
     """
 
     def __init__(self, watchers: Sequence[Listener], keepers: Sequence[Listener]) -> None:
@@ -36,6 +40,8 @@ class Afterwards:
         self._added = 0
         self._kept = 0
         self.skipped = 0
+        self.failed = 0
+        self._often = Throttle(log, _SAID_EVERY_S)
         self._thread = threading.Thread(target=self._run, name="afterwards", daemon=True)
 
     def start(self) -> None:
@@ -65,11 +71,11 @@ class Afterwards:
         while (finished := self._next()) is not None:
             if _is_whole(finished) and len(self._waiting) < _DEPTH:
                 for watch in self._watchers:
-                    _try(watch, finished)
+                    self._try(watch, finished)
             else:
                 self.skipped += 1
             for keep in self._keepers:
-                _try(keep, finished)
+                self._try(keep, finished)
             with self._changed:
                 self._kept += 1
                 self._changed.notify_all()
@@ -79,13 +85,15 @@ class Afterwards:
             self._changed.wait_for(lambda: self._stopped or self._waiting)
             return self._waiting.popleft() if self._waiting else None
 
-
-def _try(listener: Listener, finished: Finished) -> None:
-    """One frame that can't be judged or kept is no reason to judge and keep none from then on."""
-    try:
-        listener(finished)
-    except Exception:
-        log.exception("frame %s of %s has been answered, but not judged or kept", finished.report.seq, finished.report.source)
+    def _try(self, listener: Listener, finished: Finished) -> None:
+        """One frame that can't be judged or kept is no reason to judge and keep none from then on."""
+        try:
+            listener(finished)
+        except Exception as error:
+            self.failed += 1
+            report, kind = finished.report, type(error).__name__
+            message = f"a frame has been answered, but not judged or kept: {kind}: {error}"
+            self._often.say(logging.ERROR, kind, message, error=error, source=report.source, session=report.session, seq=report.seq)
 
 
 def _is_whole(finished: Finished) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -23,7 +24,11 @@ from ._engine import Engine
 from ._wanted import Wanted
 from ._work import Finished, Job
 
+log = logging.getLogger(__name__)
+
 _CATCH_UP_S = 10.0
+_TAKEN_S = 30.0
+"""For a recorder that ends to take what it was handed."""
 
 
 class Operations:
@@ -48,7 +53,6 @@ class Operations:
             "record": self.record,
             "unrecord": self.unrecord,
             "ring": self.ring,
-            "copy_ring": self.copy_ring,
             "infer": self.infer,
             "latest": self.latest,
         }.get(operation)
@@ -80,6 +84,7 @@ class Operations:
                 "tracks": None if (tracks := self._engine.pipeline.tracks) is None else asdict(tracks.summary),
                 "timing": self._engine.timing.summary(),
                 "unwatched": self._engine.afterwards.skipped,
+                "failed_after": self._engine.afterwards.failed,
                 "refused": None if (guard := self._engine.guard) is None else guard.refused(),
                 "memory_bytes": _resident_bytes(),
                 "flags": list(self._engine.pipeline.latest.report.flags) if self._engine.pipeline.latest else [],
@@ -120,21 +125,24 @@ class Operations:
         return Reply({})
 
     def record(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        self._engine.keeping.start(arguments["name"], arguments["endpoint"], arguments["maps"])
-        return Reply({})
+        """Feed a recorder with frames of the ring, or those that come, or both; how many of the ring.
+
+        Frames whose results have gone out already are in the ring; those that go out later follow where `live` is asked for.
+        """
+        self._catch_up()
+        name, endpoint, ring = arguments["name"], arguments["endpoint"], arguments["ring"]
+        active = self._engine.inference.active
+        if arguments["live"]:
+            return Reply({"frames": self._engine.keeping.start(name, endpoint, arguments["maps"], active, ring)})
+        return Reply({"frames": self._engine.keeping.copy_ring(endpoint, ring, active)})
 
     def unrecord(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         """Stop feeding a recorder; frames whose results have gone out already are still handed over."""
-        self._engine.afterwards.catch_up(_CATCH_UP_S)
-        return Reply(self._engine.keeping.stop(arguments["name"]))
+        self._catch_up()
+        return Reply(self._engine.keeping.stop(arguments["name"], arguments["endpoint"], _TAKEN_S))
 
     def ring(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         return Reply(self._engine.keeping.summary())
-
-    def copy_ring(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        self._engine.afterwards.catch_up(_CATCH_UP_S)
-        active = self._engine.inference.active
-        return Reply({"frames": self._engine.keeping.copy_ring(arguments["endpoint"], arguments["selection"], active)})
 
     def infer(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         """One frame outside the stream; waits for its turn and its answer."""
@@ -171,6 +179,12 @@ class Operations:
             if array is None:
                 raise CommandRefused("no_layer", f"the latest frame has no layer {name!r}; members used: {', '.join(finished.answer.members_used) or 'none'}")
         return _with_arrays(finished, {name: array for name, array in layers.items() if array is not None})
+
+    def _catch_up(self) -> None:
+        """Wait until frames whose atoms have gone out have been kept, also those whose maps are still being sent."""
+        deadline = time.monotonic() + _CATCH_UP_S
+        if not (self._engine.pipeline.catch_up(_CATCH_UP_S) and self._engine.afterwards.catch_up(deadline - time.monotonic())):
+            log.warning("frames that have been answered are not all kept after %g s; a recording may begin or end without the last ones", _CATCH_UP_S)
 
 
 def _layer(finished: Finished, name: str) -> NDArray[Any] | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from atomstream_models.analysis import finish, pixel_size_in_nm
 from atomstream_models.each import Each
@@ -81,18 +83,30 @@ class Pipeline:
 
     def say(self, result: Result) -> None:
         """Send a message after the results that are on their way; after the end it is dropped, so that no command waits for a thread that has gone."""
-        while not self._ended.is_set():
-            with contextlib.suppress(queue.Full):
-                self._to_finish.put(lambda: self._socket.send(encode_result(result)), timeout=_LOOK_S)
-                return
+        self._put(self._to_finish, lambda: self._socket.send(encode_result(result)))
 
     def say_at_once(self, result: Result) -> None:
-        """Send a message without waiting for frames that are being located."""
-        self._to_send.put(lambda: self._socket.send(encode_result(result)))
+        """Send a message without waiting for frames that are being located; after the end it is dropped, as by `say`."""
+        self._put(self._to_send, lambda: self._socket.send(encode_result(result)))
+
+    def catch_up(self, timeout_s: float) -> bool:
+        """Wait until every result that is on its way has been sent and `published` has heard of it; False where that takes too long."""
+        deadline = time.monotonic() + timeout_s
+        sent = threading.Event()
+        return self._put(self._to_finish, sent.set, timeout_s) and sent.wait(deadline - time.monotonic())
 
     def after_all(self, call: Callable[[], None]) -> None:
         """Call once every result that is on its way has been sent."""
         self._to_finish.put(call)
+
+    def _put(self, line: queue.Queue[Any], item: _Send, timeout_s: float = math.inf) -> bool:
+        """Have something done by one of the threads; False where there was no room in time, or the threads have gone."""
+        deadline = time.monotonic() + timeout_s
+        while not self._ended.is_set() and (left_s := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Full):
+                line.put(item, timeout=min(left_s, _LOOK_S))
+                return True
+        return False
 
     def _finishing(self) -> None:
         while (item := self._to_finish.get()) is not None:

@@ -31,11 +31,12 @@ class Throttle:
         self._lock = threading.Lock()
         self._kinds: dict[str, _Kind] = {}
 
-    def say(self, level: int, kind: str, message: str, count: int = 1, **fields: object) -> None:
+    def say(self, level: int, kind: str, message: str, count: int = 1, *, error: BaseException | None = None, **fields: object) -> None:
         """Write a line now, or soon with others of its kind.
 
         kind : one of a few words, never something that a sender chooses
         count : how often it has happened
+        error : whose traceback comes with a line that is written now
         fields : some of `FIELDS`
         """
         now = self._clock()
@@ -48,7 +49,7 @@ class Throttle:
                 return
             waiting = 0 if known is None else known.waiting
             self._kinds[kind] = _Kind(now)
-        self._write(level, message, count + waiting, fields)
+        self._write(level, message, count + waiting, fields, error)
 
     def _later(self, kind: str, seconds: float) -> None:
         timer = threading.Timer(seconds, self._catch_up, [kind])
@@ -65,5 +66,5 @@ class Throttle:
             self._kinds[kind] = _Kind(self._clock())
         self._write(level, message, waiting, fields)
 
-    def _write(self, level: int, message: str, count: int, fields: dict[str, object]) -> None:
-        self._log.log(level, message, extra={**fields, "count": count})
+    def _write(self, level: int, message: str, count: int, fields: dict[str, object], error: BaseException | None = None) -> None:
+        self._log.log(level, message, exc_info=error, extra={**fields, "count": count})

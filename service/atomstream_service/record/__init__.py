@@ -6,7 +6,7 @@ Whatever happens to a recorder, the engine goes on, and what was committed to it
 from atomstream_models.recording import DriftScores, RecordedFrame, Recording, open_recording
 
 from ._errors import RecordingFailed, RecordingRefused
-from ._feed import RecorderFeed
+from ._feed import ROOM_BYTES, RecorderFeed
 from ._messages import Answering, Closing, Framed, Journaled, Message, Opening, decode_message, encode_message
 from ._recorder import Recorder
 from ._recordings import RecordingHandle, RecordingInfo, RecordingRequest, Recordings, RecordingState
@@ -17,6 +17,7 @@ from ._writer import About, RecordingWriter, write_selection
 
 __all__ = [
     "CANNOT_RECORD",
+    "ROOM_BYTES",
     "About",
     "Answering",
     "Closing",
