@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from conftest import dots, make_plain_bundle
+from streaming import streaming
 from waiting import until
 
 from atomstream_client import Atoms, FramePublisher, ResultSubscriber
@@ -112,14 +113,32 @@ def test_a_recording_goes_on_with_the_engine_that_comes_after_a_killed_one(http:
     assert (stopped["state"], stopped["frames"]) == ("finished", 4)
 
 
+def test_between_the_ring_and_what_comes_no_frame_of_a_fast_stream_is_missing_or_double(plain_service: Launched, http: httpx.Client) -> None:
+    with streaming(plain_service.frames, plain_service.results, shape=(64, 64)) as stream:
+        stream.wait_for(8)
+        for name in ("fast-1", "fast-2", "fast-3"):
+            begun = http.post("/v1/recordings", json={"name": name, "ring": {"last": 6}})
+            assert begun.status_code == 201, begun.text
+            stream.wait_for(len(stream.answers) + 20)
+            http.post(f"/v1/recordings/{name}/stop")
+    for name in ("fast-1", "fast-2", "fast-3"):
+        info = http.get(f"/v1/recordings/{name}").json()
+        with open_recording(Path(info["path"])) as recording:
+            seqs = [one.report.seq for one in recording]
+
+        assert info["dropped"] == 0
+        assert len(seqs) >= 26
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+
+
 def test_recordings_that_can_not_be_are_refused_by_name(http: httpx.Client) -> None:
     http.post("/v1/recordings", json={"name": "taken"})
-    asked: list[tuple[str, dict[str, Any]]] = [("../x", {}), ("taken", {}), ("nothing", {"live": False}), ("x", {"ring": {"last": 0}})]
+    asked: list[tuple[str, dict[str, Any]]] = [("../x", {}), ("taken", {}), ("nothing", {"live": False}), ("x", {"ring": {"last": 0}}), ("tiny", {"limits": {"max_bytes": 1}})]
     answers = [http.post("/v1/recordings", json={"name": name, **more}) for name, more in asked]
     unknown = http.post("/v1/recordings/nobody/stop")
     none_left = http.post("/v1/recordings", json={"name": "none", "live": False, "ring": {"source": "somebody/else"}})
     http.post("/v1/recordings/taken/stop")
 
-    assert [answer.status_code for answer in (*answers, unknown, none_left)] == [422, 409, 422, 422, 404, 409]
+    assert [answer.status_code for answer in (*answers, unknown, none_left)] == [422, 409, 422, 422, 422, 404, 409]
     assert "none" not in [one["name"] for one in http.get("/v1/recordings").json()["recordings"]]
     assert "taken" in answers[1].json()["detail"]

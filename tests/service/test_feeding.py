@@ -199,12 +199,13 @@ def test_a_recorder_that_dies_before_it_has_begun_leaves_nothing_behind(recordin
     assert engine.told == []
 
 
-def test_a_limit_that_an_empty_file_is_beyond_is_refused(recording: Recording) -> None:
+def test_a_limit_that_an_empty_file_is_beyond_is_refused(recording: Recording, store: Store) -> None:
+    store.record(Entry("control", "use_ensemble", "plain 1", "", None, None, 1), {})
     with pytest.raises(RequestRefused, match="max_bytes is 1:") as refusal:
         recording.start("tiny", RecordingRequest(limits=Limits(max_bytes=1)), None, live=True, generation=1)
-    least = recording.start("least", RecordingRequest(limits=Limits(max_bytes=32 << 10)), None, live=True, generation=1)
+    least = recording.start("least", RecordingRequest(limits=Limits(max_bytes=128 << 10)), None, live=True, generation=1)
     empty = recording.stop("least", "kim", "", 1)
 
     assert refusal.value.status == 422
     assert least.state == "recording"
-    assert empty.bytes < 32 << 10
+    assert empty.bytes < 128 << 10

@@ -22,8 +22,8 @@ _JOURNAL = 1000
 """Lines of the journal that a recording begins with at most."""
 _READY_S = 30.0
 _LOOK_S = 0.1
-_LEAST_BYTES = 32 << 10
-"""An empty file with its goodbye has 25 kB, and there is to be room for a line of the journal."""
+_LEAST_BYTES = 128 << 10
+"""A file without frames has 25 kB, and 100 kB with the first line of the journal, since its tables grow in chunks."""
 _AGAIN_S = 30.0
 """Between two attempts to have an engine feed a recorder."""
 
@@ -83,7 +83,7 @@ class Recording:
         most = request.limits.max_bytes
         if most is not None and most < _LEAST_BYTES:
             raise RequestRefused(
-                422, "limit_too_small", f"max_bytes is {most}: a recording without frames has about 25 kB already; allow {_LEAST_BYTES} at least"
+                422, "limit_too_small", f"max_bytes is {most}: a recording without frames has about 100 kB already; allow {_LEAST_BYTES} at least"
             )
         handle = self._recordings.start(name, request)
         running = _Running(handle, RecorderFeed(handle.endpoint))
