@@ -117,9 +117,11 @@ def test_what_is_based_on_a_state_that_has_moved_on_is_refused_also_for_the_cand
             change()
         assert (refusal.value.status, refusal.value.code) == (412, "changed_meanwhile")
     unload = http.post("/v2/repository/models/other/unload", headers={"If-Match": f'"{now - 1}"'})
+    not_loaded = http.post("/v2/repository/models/plain/unload", headers={"If-Match": f'"{now - 1}"'})
+    upload = http.post("/v1/ensembles", content=zipped, headers={"If-Match": f'"{now - 1}"'})
     unchanged = http.get("/v1/journal").json()["entries"][-1]
 
-    assert unload.status_code == 412
+    assert [one.status_code for one in (unload, not_loaded, upload)] == [412, 412, 412]
     assert unchanged == before
     assert control.ensembles.drop_candidate(if_generation=now) == now
     until(lambda: control.ensembles.list()["ensembles"], lambda listed: "last_good" not in [one["use"] for one in listed])

@@ -133,7 +133,13 @@ def test_between_the_ring_and_what_comes_no_frame_of_a_fast_stream_is_missing_or
 
 def test_recordings_that_can_not_be_are_refused_by_name(http: httpx.Client) -> None:
     http.post("/v1/recordings", json={"name": "taken"})
-    asked: list[tuple[str, dict[str, Any]]] = [("../x", {}), ("taken", {}), ("nothing", {"live": False}), ("x", {"ring": {"last": 0}}), ("tiny", {"limits": {"max_bytes": 1}})]
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("../x", {}),
+        ("taken", {}),
+        ("nothing", {"live": False}),
+        ("x", {"ring": {"last": 0}}),
+        ("tiny", {"limits": {"max_bytes": 1}}),
+    ]
     answers = [http.post("/v1/recordings", json={"name": name, **more}) for name, more in asked]
     unknown = http.post("/v1/recordings/nobody/stop")
     none_left = http.post("/v1/recordings", json={"name": "none", "live": False, "ring": {"source": "somebody/else"}})

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from atomstream_service.control._service import Service
 from atomstream_service.control._store import Entry
 from atomstream_service.control._wish import with_ensemble
 from atomstream_service.members import MemberState
+from atomstream_service.record import RecordingRefused, RecordingRequest
 from atomstream_service.refinements import (
     FramesFile,
     RefinementBusy,
@@ -74,7 +76,7 @@ def make(live: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     end()
 
 
-def _start(service: Service, **given: Any) -> RefinementJob:
+def _start(service: Service, source: Source | None = None, **given: Any) -> RefinementJob:
     wanted: dict[str, Any] = {
         "then": "register",
         "members": None,
@@ -84,7 +86,7 @@ def _start(service: Service, **given: Any) -> RefinementJob:
         "name": None,
         "version": None,
     }
-    return service.refinement.start(Source(), "kim", "", **{**wanted, **given})
+    return service.refinement.start(source or Source(), "kim", "", **{**wanted, **given})
 
 
 def _done(state: Path, live: Bundle, name: str) -> RefinementJob:
@@ -216,7 +218,7 @@ def test_what_a_refinement_needs_stays_until_it_is_over(make: Callable[[], Servi
             service.remove_ensemble("live", "1", "kim", "")
         refused.append(refusal.value)
 
-    def swapped_meanwhile(*given: Any) -> Path:
+    def swapped_meanwhile(*given: Any) -> AbstractContextManager[Path]:
         newer = make_plain_bundle(tmp_path / "newer", name="newer")
         service.registry.adopt(newer, "configured", "control")
         after = with_ensemble(service.wish, reference(newer), newer.card.member_ids, on_trial=False)
@@ -240,3 +242,30 @@ def test_what_a_refinement_needs_stays_until_it_is_over(make: Callable[[], Servi
     assert job.id in str(refused[1])
     with pytest.raises(RefinementRefused, match="is gone"):
         refinement.resume(job.id, "kim", "")
+
+
+def test_frames_that_a_refinement_is_about_to_learn_from_stay_and_those_that_are_being_deleted_hold_up_nobody(
+    make: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make()
+    refinement = service.refinement
+    kept, _ = (service.recording.start(name, RecordingRequest(), {}, live=False, generation=1) for name in ("night", "other"))
+
+    def start(request: RefinementRequest, *given: Any) -> RefinementJob:
+        with pytest.raises(RequestRefused, match="about to begin"), refinement.unneeded(request.frames.path, "the recording"):
+            pass
+        raise RefinementRefused("there is no frame in it")
+
+    monkeypatch.setattr(refinement.jobs, "start", start)
+    with pytest.raises(RefinementRefused, match="no frame"):
+        _start(service, Source("night"))
+    with refinement.unneeded(kept.path, kept.name):
+        with pytest.raises(RequestRefused, match="just being removed") as refusal:
+            _start(service, Source("night"))
+        with pytest.raises(RefinementRefused, match="no frame"):
+            _start(service, Source("other"))
+        service.recording.delete("night", "kim", "", 1)
+    with pytest.raises(RecordingRefused, match="no recording night"):
+        _start(service, Source("night"))
+
+    assert refusal.value.status == 409

@@ -20,6 +20,7 @@ from conftest import about, dots, golden_of, make_plain_bundle, write_member
 from onnx import helper, numpy_helper
 
 from atomstream_models.bundle import Bundle, BundleError, MemberSource, open_bundle, pack, write_bundle
+from atomstream_service.logs import read_said
 from atomstream_service.registry import (
     AcceptanceReport,
     BundleRefused,
@@ -34,6 +35,7 @@ from atomstream_service.registry import (
     VersionTaken,
     WatchFolder,
 )
+from atomstream_service.registry.stager._process import _end
 
 _SECRET = "ATOMSTREAM_TOKEN"
 
@@ -512,3 +514,10 @@ def test_what_nobody_thought_of_is_told_in_the_service_s_log_as_the_stager_s(
     assert refusal.value.report.failed.detail == "RuntimeError: odd\nthing"
     assert [record.levelname for record in told] == ["ERROR"]
     assert "Traceback" in told[0].getMessage()
+
+
+def test_a_stager_s_last_words_are_told_without_the_traceback_that_follows_them() -> None:
+    said = json.dumps({"level": "critical", "message": "a bug ends it", "exception": "Traceback (most recent call last):\n  File ...\nValueError: x"})
+
+    assert _end(1, False, StagerLimits(), read_said(said)) == "ended with code 1: a bug ends it"
+    assert _end(1, False, StagerLimits(), []) == "ended with code 1: it said nothing"

@@ -39,6 +39,14 @@ class Activated:
     load_s: float
 
 
+class _TakenBack(CommandRefused):
+    """A change that the engine refused and that was taken back; generation : the one that holds since."""
+
+    def __init__(self, refusal: CommandRefused, generation: int) -> None:
+        super().__init__(refusal.code, str(refusal))
+        self.generation = generation
+
+
 class Ensembles:
     """Activation, candidates and rollback.
 
@@ -60,6 +68,7 @@ class Ensembles:
         self._load_s = load_s
         self._lock = threading.Lock()
         self._asked_for: Counter[str] = Counter()
+        self._unusable: dict[EnsembleRef, NotRegistered | BundleError] = {}
 
     def activate(self, name: str, version: str, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
         """Make a registered ensemble the live one: loaded and warmed beside the one that answers, swapped at a frame boundary.
@@ -83,10 +92,14 @@ class Ensembles:
         RequestRefused
             409 where there is none.
         """
-        for bundle in self._usable_earlier():
+        for bundle in self._usable_earlier(look_again=True):
             try:
                 return self._make_live(bundle, "rollback", actor, reason, expected_generation)
-            except CommandRefused as error:
+            except (CommandRefused, BundleError, RequestRefused) as error:
+                if isinstance(error, RequestRefused) and error.status not in (404, 409):
+                    raise
+                if isinstance(error, _TakenBack) and expected_generation is not None:
+                    expected_generation = error.generation
                 log.error("no way back to %s: %s", reference(bundle), error)
         tried = ", ".join(str(one.ensemble) for one in self._keeper.wish.earlier)
         raise RequestRefused(409, "nothing_earlier", f"{tried} can't be used any more" if tried else "no other ensemble has been live before")
@@ -94,17 +107,26 @@ class Ensembles:
     @property
     def rollback_to(self) -> EnsembleRef | None:
         """The ensemble that `rollback` would try first."""
-        return next(map(reference, self._usable_earlier()), None)
+        return next(map(reference, self._usable_earlier(look_again=False)), None)
 
-    def _usable_earlier(self) -> Iterator[Bundle]:
-        """Ensembles that were live before, the last one first, without those that have left the registry or are damaged."""
+    def _usable_earlier(self, *, look_again: bool) -> Iterator[Bundle]:
+        """Ensembles that were live before, the last one first, without those that have left the registry or are damaged.
+
+        look_again : also at those that were found damaged, whose files have to be read for that
+        """
         for one in self._keeper.wish.earlier:
-            try:
-                bundle = self._shelf(one.ensemble.name, one.ensemble.version)
-            except (NotRegistered, BundleError) as error:
-                log.warning("%s was live before and can't be used any more: %s", one.ensemble, error)
+            ref = one.ensemble
+            known = self._unusable.get(ref)
+            if isinstance(known, BundleError) and not look_again:
                 continue
-            if reference(bundle) == one.ensemble:
+            try:
+                bundle = self._opened(ref.name, ref.version)
+            except (NotRegistered, BundleError) as error:
+                self._unusable[ref] = error
+                if str(error) != str(known):
+                    log.warning("%s was live before and can't be used any more: %s", ref, error)
+                continue
+            if reference(bundle) == ref:
                 yield bundle
 
     def shadow(self, name: str, version: str, actor: str, reason: str, expected_generation: int | None = None) -> Activated:
@@ -220,7 +242,7 @@ class Ensembles:
                 # The engine could not load it after all, and still answers with the ensemble before.
                 back = replace(before, generation=after.next_generation)
                 self._keeper.remember(back, _entry("revert", ref, before.live.ensemble, "control", str(error), back.generation))
-                raise
+                raise _TakenBack(error, back.generation) from error
             return Activated(after.generation, seconds)
 
     def _check_still_there(self, ref: EnsembleRef) -> None:
@@ -269,9 +291,14 @@ class Ensembles:
 
     def _find(self, name: str, version: str) -> Bundle:
         try:
-            return self._shelf(name, version)
+            return self._opened(name, version)
         except NotRegistered as error:
             raise RequestRefused(404, "not_registered", str(error)) from error
+
+    def _opened(self, name: str, version: str) -> Bundle:
+        bundle = self._shelf(name, version)
+        self._unusable.pop(reference(bundle), None)
+        return bundle
 
 
 def reference(bundle: Bundle) -> EnsembleRef:

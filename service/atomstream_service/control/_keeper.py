@@ -32,6 +32,17 @@ class Keeper:
         self._store = store
         self._tell = tell
 
+    def check(self, expected_generation: int | None) -> None:
+        """For what is not a change of the wish, but is based on it.
+
+        Raises
+        ------
+        RequestRefused
+            412 where the state has moved on since `expected_generation`.
+        """
+        if expected_generation is not None and expected_generation != self.wish.generation:
+            raise RequestRefused(412, "changed_meanwhile", f"the generation is {self.wish.generation} by now, not {expected_generation}")
+
     @contextlib.contextmanager
     def turn(self, expected_generation: int | None = None) -> Iterator[Wish]:
         """One change at a time; yields the wish to change.
@@ -44,8 +55,7 @@ class Keeper:
         if not self._lock.acquire(timeout=_TURN_S):
             raise RequestRefused(503, "busy", "another change is being made and the engine has not answered it yet; try again")
         try:
-            if expected_generation is not None and expected_generation != self.wish.generation:
-                raise RequestRefused(412, "changed_meanwhile", f"the generation is {self.wish.generation} by now, not {expected_generation}")
+            self.check(expected_generation)
             yield self.wish
         finally:
             self._lock.release()

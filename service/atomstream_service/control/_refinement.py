@@ -70,7 +70,8 @@ class Refinement:
         self._wish = wish
         self._noting = threading.Lock()
         self._needing = threading.Lock()
-        self._parents: list[Path] = []
+        self._needed: list[Path] = []
+        self._leaving: list[Path] = []
         self._results: dict[str, dict[str, Any]] = store.read("refinements", {})
 
     def start(
@@ -94,7 +95,7 @@ class Refinement:
         Raises
         ------
         RequestRefused
-            404 for a member that the live ensemble does not have, 409 for a recording that is not over.
+            404 for a member that the live ensemble does not have, 409 for a recording that is not over, or is being deleted.
         RefinementRefused, RecordingRefused
             where the frames can't be had.
         ExtraMissing
@@ -107,8 +108,7 @@ class Refinement:
             if not chosen:
                 raise RequestRefused(409, "no_member", "no member is enabled, so nobody can label the frames; name members")
             self.jobs.check()
-            path = self._frames(source, actor, reason)
-            try:
+            with self._frames(source, actor, reason) as path:
                 request = RefinementRequest(
                     frames=FramesFile(path=path, frames=source.frames),
                     regions=regions,
@@ -120,10 +120,6 @@ class Refinement:
                     reason=reason,
                 )
                 job = self.jobs.start(request, parent, actor)
-            except Exception:
-                if source.recording is None:
-                    self._recording.delete(path.stem, actor, "nothing came of its refinement", self._wish().generation)
-                raise
             before = {"parent": str(live.ensemble), "members": chosen}
             self._note(job.id, {"then": then}, Entry(actor, "refine", job.id, reason, before, {"frames": str(path)}, self._wish().generation))
             self._follow(job)
@@ -131,7 +127,8 @@ class Refinement:
 
     def resume(self, job_id: str, actor: str, reason: str) -> RefinementJob:
         """Let a refinement that did not come to its end go on where it was."""
-        with self._needing:
+        known = self.jobs.get(job_id)
+        with self._held(known.parent), self._held(known.request.frames.path):
             job = self.jobs.resume(job_id)
         self._store.record(Entry(actor, "resume_refinement", job_id, reason, None, None, self._wish().generation), {})
         self._follow(job)
@@ -159,13 +156,19 @@ class Refinement:
         RequestRefused
             409, naming the refinement that needs it.
         """
+        path = path.absolute()
         with self._needing:
-            users = [job for job in self.jobs.jobs() if not job.state.over and path.absolute() in (job.parent, job.request.frames.path)]
+            users = [job for job in self.jobs.jobs() if not job.state.over and path in (job.parent, job.request.frames.path)]
             if users:
                 raise RequestRefused(409, "in_use", f"{what} is needed by refinement {users[0].id}, which is {users[0].state}: cancel it first, or let it end")
-            if path in self._parents:
+            if path in self._needed:
                 raise RequestRefused(409, "in_use", f"{what} is needed by a refinement that is about to begin")
+            self._leaving.append(path)
+        try:
             yield
+        finally:
+            with self._needing:
+                self._leaving.remove(path)
 
     def as_json(self, job: RefinementJob) -> dict[str, Any]:
         """A job with what became of it.
@@ -193,25 +196,42 @@ class Refinement:
     @contextlib.contextmanager
     def _parent(self) -> Iterator[tuple[Lineup, Path]]:
         """The live line-up and its ensemble's folder, which stays within the context even if another ensemble becomes live meanwhile."""
+        live = self._wish().live
+        with self._held(self._folder_of(live.ensemble)):
+            # Once more: another one may have become live, and this one have been removed, just before.
+            yield live, self._folder_of(live.ensemble)
+
+    @contextlib.contextmanager
+    def _held(self, path: Path) -> Iterator[Path]:
+        """A context in which something stays that a refinement is about to need; raises RequestRefused (409) where it is being removed."""
+        path = path.absolute()
         with self._needing:
-            live = self._wish().live
-            folder = self._folder_of(live.ensemble)
-            self._parents.append(folder)
+            if path in self._leaving:
+                raise RequestRefused(409, "being_removed", f"{path.name} is just being removed")
+            self._needed.append(path)
         try:
-            yield live, folder
+            yield path
         finally:
             with self._needing:
-                self._parents.remove(folder)
+                self._needed.remove(path)
 
-    def _frames(self, source: Source, actor: str, reason: str) -> Path:
+    @contextlib.contextmanager
+    def _frames(self, source: Source, actor: str, reason: str) -> Iterator[Path]:
+        """The frames' file, which stays within the context; what was kept for the refinement alone goes with it where nothing comes of it."""
         if source.recording is not None:
-            info = self._recording.info(source.recording)
-            if info.state == "recording":
-                raise RequestRefused(409, "busy", f"{source.recording} is being recorded: stop it first")
-            return info.path.absolute()
+            with self._held(self._recording.info(source.recording).path) as path:
+                if self._recording.info(source.recording).state == "recording":
+                    raise RequestRefused(409, "busy", f"{source.recording} is being recorded: stop it first")
+                yield path
+            return
         kept = time.strftime("refined-%Y%m%dT%H%M%S", time.gmtime()) + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
         request = RecordingRequest(reason=reason or "to learn from", actor=actor)
-        return self._recording.start(kept, request, source.ring, live=False, generation=self._wish().generation).path.absolute()
+        with self._held(self._recording.start(kept, request, source.ring, live=False, generation=self._wish().generation).path) as path:
+            try:
+                yield path
+            except Exception:
+                self._recording.delete(kept, actor, "nothing came of its refinement", self._wish().generation)
+                raise
 
     def _free_version(self, name: str, parent: str) -> str:
         taken = {entry.version for entry in self._registry.entries() if entry.name == name}

@@ -55,11 +55,13 @@ def ensemble_routes(service: Service) -> APIRouter:
         dependencies=in_control,
         openapi_extra={"requestBody": {"required": True, "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
     )
-    async def upload(request: Request, response: Response, actor: Actor) -> dict[str, Any]:
+    async def upload(request: Request, response: Response, actor: Actor, expected: Expected) -> dict[str, Any]:
         """The body is a bundle as zip. It is opened in a process of its own; the live ensemble is not touched, and what fails a check stays out."""
+        service.keeper.check(expected)
         with service.registry.upload(service.config.max_upload_bytes) as upload:
             async for chunk in request.stream():
                 await run_in_threadpool(upload.write, chunk)
+            service.keeper.check(expected)  # a large one takes a while
             entry = await run_in_threadpool(upload.accept, source="upload", actor=actor)
         if upload.new:
             await run_in_threadpool(service.note_registered, entry, actor)

@@ -57,6 +57,7 @@ def repository_routes(service: Service) -> APIRouter:
 
     def _unload(model: str, version: str | None, actor: str, reason: str, expected: int | None) -> None:
         name, found = find(service, model, version)
+        service.keeper.check(expected)
         wish = service.wish
         if (name, found) == (wish.live.ensemble.name, wish.live.ensemble.version):
             raise RequestRefused(409, "live", f"{name} {found} is the live ensemble and one must answer: load another, or roll back")

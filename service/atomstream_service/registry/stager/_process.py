@@ -108,7 +108,8 @@ def _end(code: int, late: bool, limits: StagerLimits, told: list[Said]) -> str:
         return "was killed by the system, as it does when memory runs out (SIGKILL)"
     if code < 0:
         return f"crashed ({signal.Signals(-code).name})"
-    return f"ended with code {code}: {told[-1].message if told else 'it said nothing'}"
+    # What it said last may go on with a traceback, which is in the log.
+    return f"ended with code {code}: {told[-1].message.partition(chr(10))[0] if told else 'it said nothing'}"
 
 
 def _last_lines(file: Path) -> str:
