@@ -15,10 +15,15 @@ from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_service.demo import Launched, LaunchFailed, launched
 
 
+def _six_members(folder: Path) -> str:
+    """A tiny ensemble with a member m05."""
+    return str(make_plain_bundle(folder / "six", biases=(-1.0, -1.1, -1.2, -1.3, -1.4, -1.5)).folder)
+
+
 def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plane_answers(tmp_path: Path) -> None:
-    with launched(tmp_path / "state") as service:
+    with launched(tmp_path / "state", bundle=_six_members(tmp_path)) as service:
         control = service.control("test")
-        generation = control.choose_members(["m01", "m04", "m06"], "the clear ones")
+        generation = control.choose_members(["m01", "m04", "m05"], "the clear ones")
         with streaming(service.frames, service.results, shape=(128, 128), patience_s=1.0) as stream:
             stream.wait_for(3)
             pid = control.status()["engine"]["pid"]
@@ -35,12 +40,12 @@ def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plan
         assert "restarting" in states or "starting" in states
         assert status["engine"]["restarts"] == 1
         assert status["engine"]["last_restart_s"] > 0
-        assert {answer.report.members_used for answer in stream.answers} == {("m01", "m04", "m06")}
+        assert {answer.report.members_used for answer in stream.answers} == {("m01", "m04", "m05")}
         assert stream.answers[-1].report.ensemble.generation == generation
 
 
 def test_a_change_while_the_engine_is_away_holds_once_it_is_back(tmp_path: Path) -> None:
-    with launched(tmp_path / "state") as service:
+    with launched(tmp_path / "state", bundle=_six_members(tmp_path)) as service:
         control = service.control("test")
         os.kill(control.status()["engine"]["pid"], signal.SIGKILL)
         time.sleep(0.05)
@@ -54,11 +59,12 @@ def test_a_change_while_the_engine_is_away_holds_once_it_is_back(tmp_path: Path)
 
 
 def test_a_restart_of_the_whole_service_forgets_nothing(tmp_path: Path) -> None:
-    with launched(tmp_path / "state") as service:
+    bundle = _six_members(tmp_path)
+    with launched(tmp_path / "state", bundle=bundle) as service:
         generation = service.control("kim").choose_members(["m02", "m03"], "looked at all")
         service.process.kill()
         service.process.wait()
-    with launched(tmp_path / "state") as service:
+    with launched(tmp_path / "state", bundle=bundle) as service:
         listed = service.control().members()
 
         assert listed["generation"] == generation
