@@ -12,7 +12,10 @@ from conftest import dots, make_plain_bundle
 from streaming import streaming
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
+from atomstream_service.control._supervisor import Supervisor
 from atomstream_service.demo import Launched, LaunchFailed, launched
+from atomstream_service.engine import EngineSpec
+from atomstream_service.transport import EngineSilent, EngineUnavailable
 
 
 def _six_members(folder: Path) -> str:
@@ -126,3 +129,17 @@ def test_a_bundle_that_can_not_be_accepted_ends_the_service_with_its_reason(tmp_
 
     with pytest.raises(LaunchFailed, match="exit code 1"), launched(tmp_path / "state", bundle=str(bundle.folder)):
         pass
+
+
+def test_nobody_waits_for_the_answer_of_an_engine_that_has_not_been_started() -> None:
+    def full(endpoint: str) -> EngineSpec:
+        raise OSError(f"no room left for what {endpoint} starts with")
+
+    limits = {"watchdog_s": 1.0, "stall_s": 1.0, "start_s": 1.0}
+    supervisor = Supervisor(full, **limits, on_ready=lambda status: None, on_status=lambda status: None, on_hopeless=lambda: True)
+    supervisor.start()
+    with pytest.raises(EngineUnavailable) as refusal:
+        supervisor.commands.call("status", timeout_s=60)
+    supervisor.stop()
+
+    assert not isinstance(refusal.value, EngineSilent)
