@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
+
 from atomstream_models.training import MemberJob, Recipe, parse_recipe, train_member
 
 
@@ -14,6 +16,11 @@ class HereExecutor:
     def train(self, jobs: Sequence[MemberJob]) -> Iterator[int]:
         for job in jobs:
             yield train_member(job)
+
+
+def train_here(patch: pytest.MonkeyPatch) -> None:
+    """Lets commands that refine train in this process, too."""
+    patch.setattr("atomstream_models.training.commands._refine.executor", lambda given: HereExecutor())
 
 
 def tiny(**training: Any) -> Recipe:

@@ -237,17 +237,20 @@ def test_frames_on_their_way_leave_before_the_program_ends() -> None:
             "import numpy as np; from atomstream_client import FramePublisher\n"
             f"with FramePublisher('x', 'tcp://127.0.0.1:{port}', socket='push', queue=50) as publisher:\n"
             "    assert publisher.wait_for_reader()\n"
-            "    print(sum(publisher.publish(np.zeros((1500, 1500), np.uint16)) for _ in range(8)))\n"
+            "    print(sum(publisher.publish(np.zeros((1500, 1500), np.uint16)) for _ in range(8)), flush=True)\n"
             "    publisher.close(linger_s=30)\n"
         )
         with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
-            time.sleep(2)  # the program has published and is closing before anybody reads
+            assert process.stdout is not None
+            published = int(process.stdout.readline())
+            time.sleep(0.3)  # the program is closing before anybody reads
             received = 0
-            while socket.poll(3000):
+            while received < published and socket.poll(20_000):
                 socket.recv_multipart()
                 received += 1
-            assert process.stdout is not None
-            assert int(process.stdout.read()) == received == 8
+            assert process.wait(20) == 0
+        assert published == received == 8
+        assert not socket.poll(100)
         socket.close(linger=0)
 
 

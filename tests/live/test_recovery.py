@@ -12,13 +12,21 @@ from conftest import dots, make_plain_bundle
 from streaming import streaming
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
+from atomstream_service.control._supervisor import Supervisor
 from atomstream_service.demo import Launched, LaunchFailed, launched
+from atomstream_service.engine import EngineSpec
+from atomstream_service.transport import EngineSilent, EngineUnavailable
+
+
+def _six_members(folder: Path) -> str:
+    """A tiny ensemble with a member m05."""
+    return str(make_plain_bundle(folder / "six", biases=(-1.0, -1.1, -1.2, -1.3, -1.4, -1.5)).folder)
 
 
 def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plane_answers(tmp_path: Path) -> None:
-    with launched(tmp_path / "state") as service:
+    with launched(tmp_path / "state", bundle=_six_members(tmp_path)) as service:
         control = service.control("test")
-        generation = control.choose_members(["m01", "m04", "m06"], "the clear ones")
+        generation = control.choose_members(["m01", "m04", "m05"], "the clear ones")
         with streaming(service.frames, service.results, shape=(128, 128), patience_s=1.0) as stream:
             stream.wait_for(3)
             pid = control.status()["engine"]["pid"]
@@ -35,12 +43,12 @@ def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plan
         assert "restarting" in states or "starting" in states
         assert status["engine"]["restarts"] == 1
         assert status["engine"]["last_restart_s"] > 0
-        assert {answer.report.members_used for answer in stream.answers} == {("m01", "m04", "m06")}
+        assert {answer.report.members_used for answer in stream.answers} == {("m01", "m04", "m05")}
         assert stream.answers[-1].report.ensemble.generation == generation
 
 
 def test_a_change_while_the_engine_is_away_holds_once_it_is_back(tmp_path: Path) -> None:
-    with launched(tmp_path / "state") as service:
+    with launched(tmp_path / "state", bundle=_six_members(tmp_path)) as service:
         control = service.control("test")
         os.kill(control.status()["engine"]["pid"], signal.SIGKILL)
         time.sleep(0.05)
@@ -54,11 +62,12 @@ def test_a_change_while_the_engine_is_away_holds_once_it_is_back(tmp_path: Path)
 
 
 def test_a_restart_of_the_whole_service_forgets_nothing(tmp_path: Path) -> None:
-    with launched(tmp_path / "state") as service:
+    bundle = _six_members(tmp_path)
+    with launched(tmp_path / "state", bundle=bundle) as service:
         generation = service.control("kim").choose_members(["m02", "m03"], "looked at all")
         service.process.kill()
         service.process.wait()
-    with launched(tmp_path / "state") as service:
+    with launched(tmp_path / "state", bundle=bundle) as service:
         listed = service.control().members()
 
         assert listed["generation"] == generation
@@ -120,3 +129,17 @@ def test_a_bundle_that_can_not_be_accepted_ends_the_service_with_its_reason(tmp_
 
     with pytest.raises(LaunchFailed, match="exit code 1"), launched(tmp_path / "state", bundle=str(bundle.folder)):
         pass
+
+
+def test_nobody_waits_for_the_answer_of_an_engine_that_has_not_been_started() -> None:
+    def full(endpoint: str) -> EngineSpec:
+        raise OSError(f"no room left for what {endpoint} starts with")
+
+    limits = {"watchdog_s": 1.0, "stall_s": 1.0, "start_s": 1.0}
+    supervisor = Supervisor(full, **limits, on_ready=lambda status: None, on_status=lambda status: None, on_hopeless=lambda: True)
+    supervisor.start()
+    with pytest.raises(EngineUnavailable) as refusal:
+        supervisor.commands.call("status", timeout_s=60)
+    supervisor.stop()
+
+    assert not isinstance(refusal.value, EngineSilent)

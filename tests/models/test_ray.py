@@ -6,25 +6,39 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_training import tiny
+from small_training import HereExecutor, tiny
 
 from atomstream_models.errors import InputError
 from atomstream_models.training import MemberJob, Run, TrainingFailed, train_ensemble
 from atomstream_models.training.data import simulate
-from atomstream_models.training.executors import LocalExecutor, RayExecutor, _ray
+from atomstream_models.training.executors import RayExecutor, _ray
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_members_trained_on_a_ray_cluster_are_those_trained_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    here, there = Run(tmp_path / "here"), Run(tmp_path / "there")
-    train_ensemble(tiny(), here, LocalExecutor(2))
-    try:
-        card = train_ensemble(tiny(), there, RayExecutor())
-    finally:
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the processes that train members: results depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayExecutor]:
+    """A cluster of this machine alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield RayExecutor()
         ray.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_members_trained_on_a_ray_cluster_are_those_trained_here(cluster: RayExecutor, tmp_path: Path) -> None:
+    here, there = Run(tmp_path / "here"), Run(tmp_path / "there")
+    train_ensemble(tiny(), here, HereExecutor())
+    card = train_ensemble(tiny(), there, cluster)
     for member in range(2):
         one, other = (torch.load(run.member(member) / "weights.pt", weights_only=True) for run in (here, there))
         assert all(torch.equal(one[name], other[name]) for name in one)
@@ -38,18 +52,10 @@ def test_a_cluster_elsewhere_without_authentication_is_refused(monkeypatch: pyte
         RayExecutor("127.0.0.1:1")
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayExecutor]:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    executor = RayExecutor()
-    yield executor
-    ray.shutdown()
-
-
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_swag_on_a_ray_cluster_draws_the_members_that_it_draws_here(cluster: RayExecutor, tmp_path: Path) -> None:
     here, there = Run(tmp_path / "here"), Run(tmp_path / "there")
-    for run, executor in ((here, LocalExecutor(1)), (there, cluster)):
+    for run, executor in ((here, HereExecutor()), (there, cluster)):
         train_ensemble(tiny(strategy="swag", baseline_steps=20), run, executor)
     one, other = (torch.load(run.member(1) / "weights.pt", weights_only=True) for run in (here, there))
 

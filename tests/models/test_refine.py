@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
-from small_training import HereExecutor
+from small_training import HereExecutor, train_here
 
 from atomstream_models.analysis import FrameRefused
 from atomstream_models.bundle import Bundle, open_bundle
@@ -300,7 +300,10 @@ def _command(folder: Path, bundle: Bundle, frames: list[NDArray[np.float32]]) ->
     return ["refine", str(folder / "movie.npz"), "--bundle", str(bundle.folder), "--out", str(folder / "run"), "--jobs", "1", "--json", *flags]
 
 
-def test_what_the_user_sets_wins_over_what_follows_from_the_frames(parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_user_sets_wins_over_what_follows_from_the_frames(
+    parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_here(monkeypatch)
     assert main([*_command(tmp_path, parent, _frames(1)), "--set", "pixel_size_nm=[0.005, 0.02]"]) == 0
     (figures,) = json.loads(capsys.readouterr().out)
 
@@ -319,7 +322,8 @@ def test_the_command_refuses_numbers_that_mean_nothing(parent: Bundle, tmp_path:
     assert value in capsys.readouterr().err
 
 
-def test_the_command_keeps_the_parent_s_classes_and_licence(refined: Bundle, tmp_path: Path) -> None:
+def test_the_command_keeps_the_parent_s_classes_and_licence(refined: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_here(monkeypatch)
     np.savez(tmp_path / "movie.npz", images=np.stack(_frames(1)))
     small = ["data.crops=24", "data.crop_px=48", "data.validation=4", "training.members=1", "training.steps=2", "training.batch=4", "networks=[{filters=4}]"]
     settings = [part for change in small for part in ("--set", change)]

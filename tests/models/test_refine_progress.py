@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
-from small_training import HereExecutor
+from small_training import HereExecutor, train_here
 
 from atomstream_models.bundle import Bundle, open_bundle
 from atomstream_models.errors import InputError
@@ -89,13 +89,9 @@ def _begun(command: list[str], folder: Path, members: int) -> subprocess.Popen[b
     return process
 
 
-def test_events_come_in_order_and_their_share_never_falls(parent: Bundle, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "atomstream_models.training", *_command(tmp_path, parent, 8, 1, "--cores=1", "--progress=-", "--name=better")],
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+def test_events_come_in_order_and_their_share_never_falls(parent: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(_command(tmp_path, parent, 8, 1, "--jobs=1", "--progress=-", "--name=better")) == 0
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     stages = [event["stage"] for event in events]
 
     assert [stage for k, stage in enumerate(stages) if stage not in stages[:k]] == ["labels", "images", "train", "pack", "done"]
@@ -230,7 +226,10 @@ def test_regions_that_leave_nothing_or_are_nowhere_are_refused(parent: Bundle, t
         refine(_frames(), None, parent, _recipe(), tmp_path, HereExecutor(), leave_out=regions)
 
 
-def test_a_live_refinement_goes_on_with_its_parent_s_own_networks(parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_live_refinement_goes_on_with_its_parent_s_own_networks(
+    parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_here(monkeypatch)
     (first,) = refine(_frames(), None, parent, _recipe(), tmp_path / "first", HereExecutor())
     assert main([*_live(tmp_path, first.run.bundle), "--set", "training.steps=2"]) == 0
     (figures,) = json.loads(capsys.readouterr().out)

@@ -69,7 +69,8 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-        self.commands = CommandClient(self._endpoint())
+        # Until there is an engine, nobody waits for its answer.
+        self.commands = CommandClient(self._endpoint(), lambda: False)
         self.state = EngineState.STARTING
         self.restarts = 0
         self.pid: int | None = None

@@ -113,7 +113,7 @@ class CommandClient:
         EngineSilent
             when none comes in time.
         EngineUnavailable
-            when the engine has ended, or is about to.
+            when the engine has ended, is about to, or has not been started.
         CommandRefused
             when the engine will not.
         """
@@ -142,7 +142,7 @@ class CommandClient:
             if socket.poll(int(1000 * min(max(left, 0), _ALIVE_EVERY_S))):
                 return
             if not self._alive():
-                raise EngineUnavailable(f"the engine ended before it answered {operation!r}")
+                raise EngineUnavailable(f"there is no engine that could answer {operation!r}: it has ended, or not been started")
             if left <= 0:
                 break
         raise EngineSilent(f"the engine did not answer {operation!r} within {timeout_s:g} s")
