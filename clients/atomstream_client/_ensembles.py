@@ -1,7 +1,7 @@
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Union
 
-from ._http import Http, quoted
+from ._http import Http, based_on, quoted
 
 _LOAD_S = 600.0
 
@@ -29,12 +29,12 @@ class Ensembles:
         """One ensemble with its card and how it was accepted."""
         return self._http.json("GET", _path(name, version))
 
-    def upload(self, archive: Union[str, Path]) -> Dict[str, Any]:
+    def upload(self, archive: Union[str, Path], *, if_generation: Optional[int] = None) -> Dict[str, Any]:
         """Register a bundle's zip: `{"name", "version", "sha256", "generation", ...}`, the generation being the one that holds.
 
         What fails a check is refused (422) with the check's name, and the live ensemble is untouched.
         """
-        headers = {"Content-Type": "application/zip", "Content-Length": str(Path(archive).stat().st_size)}
+        headers = {"Content-Type": "application/zip", "Content-Length": str(Path(archive).stat().st_size), **based_on(if_generation)}
         with open(str(archive), "rb") as file:
             return self._http.parsed(self._http.bytes("POST", "/v1/ensembles", file, headers, timeout_s=_LOAD_S))
 

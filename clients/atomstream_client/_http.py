@@ -48,9 +48,7 @@ class Http:
         timeout_s: Optional[float] = None,
     ) -> Dict[str, Any]:
         """The answer to a request whose body, if it has one, is JSON."""
-        headers = {"Content-Type": "application/json"}
-        if if_generation is not None:
-            headers["If-Match"] = '"{}"'.format(if_generation)
+        headers = {"Content-Type": "application/json", **based_on(if_generation)}
         data = None if body is None else json.dumps(body).encode()
         return self.parsed(self.bytes(method, path, data, headers, query=query, timeout_s=timeout_s))
 
@@ -110,6 +108,11 @@ class Http:
                 yield response
             except (http.client.HTTPException, ConnectionError, socket.timeout, ssl.SSLError) as error:
                 raise ServiceUnreachable("{} broke off its answer: {}".format(self._url, error)) from error
+
+
+def based_on(generation: Optional[int]) -> Dict[str, str]:
+    """The header of a change that is to be refused where the state has moved on from a generation; none for None."""
+    return {} if generation is None else {"If-Match": '"{}"'.format(generation)}
 
 
 def quoted(name: str) -> str:
