@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -13,6 +14,10 @@ from atomstream_models.bundle import Bundle, GoldenFrame, MemberSource, open_bun
 from atomstream_models.locate import locate
 from atomstream_models.normalize import normalizer
 from atomstream_service.demo import Launched, launched
+
+# No test is about time, and the first example may wait for a compiler.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).parents[1]
 REAL_FRAMES = ROOT.parent / "shared" / "data"

@@ -62,7 +62,7 @@ def _faults(strategy: SearchStrategy[AnyCase]) -> list[str]:
     """What an operation answers against its own description, and every error of the service's own."""
     faults: list[str] = []
 
-    @settings(max_examples=6, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=strategy)
     def ask(case: AnyCase) -> None:
         answer = case.call(timeout=60)

@@ -14,7 +14,8 @@ from atomstream_models.combine import mean_std
 from atomstream_models.locate import COLUMNS, locate
 from atomstream_models.locate._border import border_of
 from atomstream_models.locate._cells import cells_around
-from atomstream_models.locate._peaks import _drop_ties
+from atomstream_models.locate._outlines import outlines_of
+from atomstream_models.locate._peaks import last_of_level
 from atomstream_models.metrics import match
 from atomstream_models.simulation import soft_disks
 
@@ -134,13 +135,12 @@ def test_without_a_whole_atom_a_cut_one_lies_at_the_centroid_of_what_is_seen() -
 
 
 def test_an_atom_of_a_single_pixel_beside_its_top_has_the_least_radius_whatever_rounding_does() -> None:
-    cells = cells_around(np.array([15 * 40 + 20]), 1.0, (30, 40))
-    weights = np.zeros(cells.pixels.shape, np.float32)
-    _, dy, dx = cells.moments
-    weights[(dy == 1) & (dx == 1)] = 0.30444184
-    weights[(dy == 1) & (dx == 0)] = 2.2545807e-08
+    weights = np.zeros((30, 40), np.float32)
+    weights[17, 21] = 0.013076016
+    weights[16, 21] = 1.7723108e-18
+    outlines = outlines_of(weights, weights[None], cells_around(np.array([15 * 40 + 20]), 1.0, (30, 40)), 0.0)
 
-    assert border_of(cells, weights, (30, 40)).radius_px == 0.5
+    assert border_of(outlines, (30, 40)).radius_px == 0.5
 
 
 def test_the_class_is_the_one_with_the_most_probability() -> None:
@@ -219,7 +219,7 @@ def test_of_tops_that_are_exactly_level_within_a_window_the_last_one_stays(tops:
         levels[y, x] = level
     highest = cv2.dilate(levels, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     peaks = np.flatnonzero((levels == highest) & (levels > 0))
-    kept = _drop_ties(peaks, levels.reshape(-1)[peaks], reach, levels.shape)
+    kept = peaks[last_of_level(peaks, np.ones(len(peaks), np.bool_), reach, *levels.shape)]
 
     places = np.column_stack(np.divmod(peaks, 12))
     wanted = [peak for k, peak in enumerate(peaks) if not (np.abs(places[k + 1 :] - places[k]).max(axis=1) <= reach).any()]

@@ -2,5 +2,6 @@
 
 from ._locate import COLUMNS, empty, locate
 from ._peaks import find_peaks
+from ._ready import make_ready
 
-__all__ = ["COLUMNS", "empty", "find_peaks", "locate"]
+__all__ = ["COLUMNS", "empty", "find_peaks", "locate", "make_ready"]

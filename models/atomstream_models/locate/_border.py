@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ._cells import Cells
+from ._compiled import compiled
+from ._outlines import Outlines
 
 _TRUE = np.linspace(0, 1, 65)
 """Distance of a disc's middle from the border, in its radii ..."""
@@ -18,73 +19,73 @@ _INSIDE_PX = 0.01
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One side of the frame.
-
-    axis : along which it is met, 0 for rows, 1 for columns
-    at_px : where the outermost pixels end
-    inwards : 1 or -1, the direction into the frame
-    cut : ndarray, indices of the atoms that reach into the outermost pixels
-    """
-
-    axis: int
-    at_px: float
-    inwards: int
-    cut: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
 class Border:
     """The atoms that the border cuts.
 
-    radius_px : of a whole atom
-    sides : the frame's four sides; none where no atom of the frame is whole, so that nothing is known of their size
+    shape : of the frame
+    radius_px : of a whole atom; None where no atom of the frame is whole, so that nothing is known of their size
+    cut : ndarray, bool, shape (4, atoms), as in `Outlines`
     """
 
-    radius_px: float
-    sides: tuple[_Side, ...]
+    shape: tuple[int, int]
+    radius_px: float | None
+    cut: NDArray[np.bool_]
 
-    def uncut(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Positions of atoms from the centroids of what is seen of them, shape (atoms,) each; NaN stays NaN.
+    def uncut(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> None:
+        """Turn centroids of what is seen of the atoms, shape (looks, atoms) each, into the atoms' positions; NaN stays NaN.
 
         What the border leaves of an atom has its centroid further inside than the atom is. The atom lies where a whole disc would have
         this centroid after the same cut, and never outside the frame.
         """
-        position = (y.copy(), x.copy())
-        for side in self.sides:
-            seen = (position[side.axis][side.cut] - side.at_px) * side.inwards
-            distance = np.maximum(self.radius_px * np.interp(seen / self.radius_px, _SEEN, _TRUE), _INSIDE_PX)
-            position[side.axis][side.cut] = side.at_px + side.inwards * np.where(seen < self.radius_px, distance, seen)
-        return position
+        if self.radius_px is not None:
+            move_out(y, x, self.cut, *self.shape, self.radius_px, _SEEN, _TRUE, _INSIDE_PX)
 
 
-def border_of(cells: Cells, weights: NDArray[np.float32], shape: tuple[int, int]) -> Border:
-    """The border of a map of `shape`, with the atoms that have weight in its outermost pixels.
+def border_of(outlines: Outlines, shape: tuple[int, int]) -> Border:
+    """The border of a map of `shape`.
 
-    Their radius is that of an even disc with the second moment of the weights, the median over the atoms whose cells are whole.
+    The radius of a whole atom is that of an even disc with the second moment of the weights, the median over the atoms whose cells are whole.
     """
-    tops, offsets = (cells.tops_y, cells.tops_x), cells.moments[1:]
-    reach = offsets.max()
-    near = [(axis, edge, np.abs(tops[axis] - edge) <= reach) for axis in (0, 1) for edge in (0, shape[axis] - 1)]
-    radius_px = _radius_px(cells, weights, ~np.logical_or.reduce([one for _, _, one in near]))
-    if radius_px is None:
-        return Border(1.0, ())
-    sides = []
-    for axis, edge, one in near:
-        atoms = np.flatnonzero(one)
-        outermost = tops[axis][atoms] + offsets[axis][:, None] == edge
-        cut = atoms[((weights[:, atoms] > 0) & outermost).any(axis=0)]
-        inwards = 1 if edge == 0 else -1
-        sides.append(_Side(axis, edge - 0.5 * inwards, inwards, cut))
-    return Border(radius_px, tuple(sides))
+    whole = outlines.variance[~np.isnan(outlines.variance)]
+    return Border(shape, max(float(np.sqrt(2 * np.median(whole))), 0.5) if len(whole) else None, outlines.cut)
 
 
-def _radius_px(cells: Cells, weights: NDArray[np.float32], whole: NDArray[np.bool_]) -> float | None:
-    weight, dy, dx = (cells.moments @ weights)[:, whole]
-    square = ((cells.moments[1:] ** 2).sum(axis=0) @ weights)[whole]
-    lit = weight > 0
-    if not lit.any():
-        return None
-    # Of an atom of one pixel it is 0, and rounding may put it below.
-    variance = np.maximum(square[lit] / weight[lit] - (dy[lit] ** 2 + dx[lit] ** 2) / weight[lit] ** 2, 0)
-    return max(float(np.sqrt(2 * np.median(variance))), 0.5)
+@compiled
+def move_out(
+    y: NDArray[np.float64],
+    x: NDArray[np.float64],
+    cut: NDArray[np.bool_],
+    rows: int,
+    columns: int,
+    radius_px: float,
+    seen: NDArray[np.float64],
+    true: NDArray[np.float64],
+    inside_px: float,
+) -> None:
+    """Move the atoms that are cut out towards the border."""
+    for k in range(y.shape[1]):
+        if cut[0, k] or cut[1, k] or cut[2, k] or cut[3, k]:
+            for look in range(y.shape[0]):
+                if cut[0, k]:
+                    y[look, k] = -0.5 + _distance(y[look, k] + 0.5, radius_px, seen, true, inside_px)
+                if cut[1, k]:
+                    y[look, k] = rows - 0.5 - _distance(rows - 0.5 - y[look, k], radius_px, seen, true, inside_px)
+                if cut[2, k]:
+                    x[look, k] = -0.5 + _distance(x[look, k] + 0.5, radius_px, seen, true, inside_px)
+                if cut[3, k]:
+                    x[look, k] = columns - 0.5 - _distance(columns - 0.5 - x[look, k], radius_px, seen, true, inside_px)
+
+
+@compiled
+def _distance(seen_px: float, radius_px: float, seen: NDArray[np.float64], true: NDArray[np.float64], inside_px: float) -> float:
+    """An atom's distance from the border, from that of the centroid of what is seen of it."""
+    share = seen_px / radius_px
+    if not share < 1.0:
+        return seen_px
+    if share <= seen[0]:
+        return inside_px
+    k = 1
+    while seen[k] < share:
+        k += 1
+    inner = (share - seen[k - 1]) / (seen[k] - seen[k - 1])
+    return float(max(radius_px * (true[k - 1] + inner * (true[k] - true[k - 1])), inside_px))

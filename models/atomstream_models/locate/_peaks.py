@@ -2,93 +2,104 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-_SMOOTHING_PX = 1.0
-_LARGEST_RADIUS_PX = 32.0
+from ..each import Each
+from ._compiled import compiled, plain
+from ._depths import depths
+from ._maxima import firsts_of_plateaus, maxima
+from ._parts import in_parts
+
+_LARGEST_RADIUS_PX = 32
 _SEPARATION = 0.9
 """Two tops closer than this many atom radii are one atom."""
+_PIXELS = 1 << 17
+"""Pixels that one processor smooths at a time: few enough to stay in its cache."""
+_SHARE = 4096
+"""Maxima that one processor compares with their surroundings at a time."""
+_LOOKS_PER_PIXEL = 8
+"""Where comparing every maximum with its surroundings might take more looks than this, a filter over the whole frame is faster."""
+_LOWER, _HIGHEST, _PERHAPS_TIED = 0, 1, 2
 
 
-def find_peaks(foreground: NDArray[np.float32], threshold: float) -> tuple[NDArray[np.int64], float]:
-    """Flat indices of the atoms' tops, and the typical radius of an atom in pixels.
+def find_peaks(foreground: NDArray[np.float32], threshold: float, each: Each = map) -> tuple[NDArray[np.int64], float]:
+    """Flat indices of the atoms' tops, in order, and the typical radius of an atom in pixels.
 
     A top is a local maximum of the lightly smoothed foreground over the size of an atom, so that touching atoms
-    count apart and the ripples of one broad atom do not. The size is measured on the frame itself: the median
-    distance from a local maximum to the edge of its region.
+    count apart and the ripples of one broad atom do not; of tops that are exactly level within a window, the last one. The size is
+    measured on the frame itself: the median distance from a local maximum to the edge of its region.
 
     foreground : ndarray, shape (rows, columns), probability of any atom
     threshold : where an atom begins
+    each : how to go through shares of the work
     """
-    mask = foreground > threshold
-    if not mask.any():
-        return np.empty(0, np.int64), 0.0
-    smooth = cv2.GaussianBlur(foreground, (5, 5), _SMOOTHING_PX, borderType=cv2.BORDER_REFLECT)
-    level = smooth.reshape(-1)
-    ripples = np.flatnonzero((smooth >= cv2.dilate(smooth, np.ones((3, 3), np.uint8))) & mask)
-    depth = cv2.distanceTransform(cv2.copyMakeBorder(mask.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)
-    # The top of a flat atom may be found a pixel off its middle, where the depth is greatest.
-    tops = _one_of_each_plateau(ripples, foreground.shape) if _some_touch(ripples, foreground.shape[1]) else ripples
-    depths = _highest_around(depth, tops)
-    # Where everything is above threshold there is no edge to measure from, and the depth is infinite.
-    radius = float(np.median(np.minimum(depths, _LARGEST_RADIUS_PX))) if len(depths) else 1.0
+    foreground = plain(foreground)
+    rows, columns = foreground.shape
+    smooth = np.empty_like(foreground)
+    level = np.float32(threshold)
+    strips = in_parts(lambda first, end: maxima(foreground, level, smooth, first, end), rows, max(1, _PIXELS // columns), each)
+    ripples = np.concatenate(strips)
+    if not len(ripples):
+        return ripples, 1.0 if (foreground > level).any() else 0.0
+    found = depths(foreground, threshold, firsts_of_plateaus(ripples, columns), _LARGEST_RADIUS_PX, each)
+    radius = float(np.median(found))
     reach = max(1, round(_SEPARATION * radius))
-    window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    highest = cv2.dilate(smooth, window).reshape(-1)
-    peaks = ripples[level[ripples] >= highest[ripples]]
-    return _drop_ties(peaks, level[peaks], reach, foreground.shape), max(radius, 1.0)
+    return _highest_in_window(smooth, ripples, reach, each), max(radius, 1.0)
 
 
-def _drop_ties(peaks: NDArray[np.int64], levels: NDArray[Any], reach: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Of tops that share a window, which then are exactly level, the last in reading order."""
-    _, kind, size = np.unique(levels, return_inverse=True, return_counts=True)
-    (tied,) = np.nonzero(size[kind] > 1)
-    if not len(tied):
-        return peaks
+def _highest_in_window(smooth: NDArray[np.float32], ripples: NDArray[np.int64], reach: int, each: Each) -> NDArray[np.int64]:
+    """Those local maxima that are highest within `reach` along rows and columns."""
     side = 2 * reach + 1
-    # A saturated area is all ties; where tops don't touch and are not many, their pairs are fewer than the frame's pixels.
-    if len(tied) * side**2 > 4 * shape[0] * shape[1] or _some_touch(peaks[tied], shape[1]):
-        order = np.zeros(shape, np.float64)
-        order.reshape(-1)[peaks] = np.arange(1, len(peaks) + 1)
-        last = cv2.dilate(order, np.ones((side, side), np.uint8)).reshape(-1)[peaks]
-        kept = last == np.arange(1, len(peaks) + 1)
+    if len(ripples) * side**2 > _LOOKS_PER_PIXEL * smooth.size:
+        highest = cv2.dilate(smooth, np.ones((side, side), np.uint8)).reshape(-1)
+        standing = np.where(smooth.reshape(-1)[ripples] >= highest[ripples], _PERHAPS_TIED, _LOWER).astype(np.int8)
     else:
-        together = cKDTree(np.column_stack(np.divmod(peaks[tied], shape[1]))).query_pairs(reach, p=np.inf, output_type="ndarray")
-        kept = np.ones(len(peaks), bool)
-        kept[tied[together.min(axis=1)]] = False
-    out: NDArray[np.int64] = peaks[kept]
-    return out
+        standing = np.empty(len(ripples), np.int8)
+        in_parts(lambda first, end: compare(smooth, ripples, reach, first, end, standing), len(ripples), _SHARE, each)
+    kept = standing != _LOWER
+    peaks = ripples[kept]
+    highest_only: NDArray[np.int64] = peaks[last_of_level(peaks, standing[kept] == _PERHAPS_TIED, reach, smooth.shape[0], smooth.shape[1])]
+    return highest_only
 
 
-def _some_touch(pixels: NDArray[np.int64], columns: int) -> bool:
-    """Whether some of these pixels, flat indices in order, may be neighbours; the ends of two rows count, too."""
-    if len(pixels) < 2:
-        return False
-    for step in (1, columns - 1, columns, columns + 1):
-        place = np.searchsorted(pixels, pixels + step)
-        if (pixels[np.minimum(place, len(pixels) - 1)] == pixels + step).any():
-            return True
-    return False
+@compiled
+def compare(smooth: NDArray[np.float32], ripples: NDArray[np.int64], reach: int, first: int, end: int, standing: NDArray[np.int8]) -> None:
+    """How some of the local maxima stand in their windows."""
+    rows, columns = smooth.shape
+    for k in range(first, end):
+        y, x = ripples[k] // columns, ripples[k] % columns
+        left, right = max(x - reach, 0), min(x + reach, columns - 1)
+        level = smooth[y, x]
+        standing[k] = _HIGHEST
+        for v in range(max(y - reach, 0), min(y + reach, rows - 1) + 1):
+            highest = np.float32(-np.inf)
+            for u in range(x + 1 if v == y else left, right + 1):
+                highest = max(smooth[v, u], highest)
+            if highest == level and v >= y:
+                standing[k] = _PERHAPS_TIED
+            if v == y:
+                for u in range(left, x):
+                    highest = max(smooth[v, u], highest)
+            if highest > level:
+                standing[k] = _LOWER
+                break
 
 
-def _highest_around(padded: NDArray[Any], pixels: NDArray[np.int64]) -> NDArray[Any]:
-    """The highest value at each pixel and its eight neighbours, of an image that is a pixel larger on every side."""
-    row, column = np.divmod(pixels, padded.shape[1] - 2)
-    corner = row * padded.shape[1] + column
-    steps = (np.arange(3)[:, None] * padded.shape[1] + np.arange(3)).reshape(-1)
-    highest: NDArray[Any] = padded.reshape(-1)[corner[:, None] + steps].max(axis=1, initial=0.0)
-    return highest
-
-
-def _one_of_each_plateau(ripples: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """The first pixel of each flat top, so that a saturated patch weighs no more than an atom does."""
-    flat = np.zeros(shape, np.uint8)
-    flat.reshape(-1)[ripples] = 1
-    _, label = cv2.connectedComponents(flat, connectivity=8)
-    _, first = np.unique(label.reshape(-1)[ripples], return_index=True)
-    return ripples[first]
+@compiled
+def last_of_level(peaks: NDArray[np.int64], perhaps_tied: NDArray[np.bool_], reach: int, rows: int, columns: int) -> NDArray[np.bool_]:
+    """Of tops that share a window, which then are exactly level, the last in reading order."""
+    kept = np.ones(len(peaks), np.bool_)
+    for k in range(len(peaks)):
+        if perhaps_tied[k]:
+            y, x = peaks[k] // columns, peaks[k] % columns
+            right = min(x + reach, columns - 1)
+            other = k + 1
+            for v in range(y, min(y + reach, rows - 1) + 1):
+                if v > y:
+                    other = np.searchsorted(peaks, v * columns + max(x - reach, 0))
+                if other < len(peaks) and peaks[other] <= v * columns + right:
+                    kept[k] = False
+                    break
+    return kept

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from atomstream_models.locate import make_ready
 from atomstream_models.runtime import processors
 from atomstream_wire import Event, Failure
 
@@ -53,6 +54,7 @@ class Engine:
         self.staging = Staging(config.device, config.threads, config.warm_shapes)
         wanted = spec.wanted
         ensemble = self.staging.load(wanted.folder)
+        make_ready()
         states = {member: wanted.states.get(member, MemberState.ENABLED) for member in ensemble.card.member_ids}
         self.ledger = Ledger()
         self.timing = Timing()
