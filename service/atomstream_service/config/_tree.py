@@ -96,6 +96,12 @@ class Config(_Confined):
     state: Path = Field(Path("atomstream-state"), description="folder for what outlives a restart: journal, member states")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = CUDA where it really is, else the CPU; cuda = CUDA or refuse to start")
     threads: int | None = Field(None, ge=1, le=1024, description="members run at once on the CPU; null = one per processor")
+    runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
+        "auto", description="what runs the members on the CPU: auto = what is measured to be fastest here, of what is installed"
+    )
+    precision: Literal["exact", "fast"] = Field(
+        "exact", description="exact = float32; fast = half as many bits, where the golden frames stay within stated tolerances"
+    )
     channel: str | None = Field(None, description="name of the channel to analyse; null = each frame's first")
     partial_frames: bool = Field(False, description="analyse frames of scans that still run, too")
     maps: bool = Field(True, description="publish mean and std maps")

@@ -191,6 +191,8 @@ class Service:
                 "device": seen.get("device"),
                 "providers": seen.get("providers", []),
                 "runtime": seen.get("runtime"),
+                "bits": seen.get("bits"),
+                "choice": seen.get("choice"),
                 "restarts": supervisor.restarts,
                 "last_restart_s": supervisor.last_restart_s,
             },

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from atomstream_models.runtime import processors
+from atomstream_models.runtime import Loader, processors
 from atomstream_wire import Event, Failure
 
 from ..access import CurveFolder
@@ -50,7 +50,8 @@ class Engine:
 
     def __init__(self, spec: EngineSpec) -> None:
         config = spec.config
-        self.staging = Staging(config.device, config.threads, config.warm_shapes)
+        loader = Loader(config.device, config.threads, config.runtime, config.precision, config.warm_shapes)
+        self.staging = Staging(loader, config.warm_shapes)
         wanted = spec.wanted
         ensemble = self.staging.load(wanted.folder)
         states = {member: wanted.states.get(member, MemberState.ENABLED) for member in ensemble.card.member_ids}
