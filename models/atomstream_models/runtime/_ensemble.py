@@ -38,6 +38,7 @@ class LoadedEnsemble:
     last_ms: dict[str, float] = field(default_factory=dict)
     _sessions: dict[str, Session] = field(default_factory=dict, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
+    _workers: int = 1
 
     @property
     def card(self) -> Card:
@@ -47,6 +48,11 @@ class LoadedEnsemble:
     def device(self) -> str:
         """`cuda` or `cpu`, as the sessions report it."""
         return "cuda" if "CUDAExecutionProvider" in self.providers else "cpu"
+
+    @property
+    def at_once(self) -> int:
+        """How many members run at once."""
+        return self._workers
 
     def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> list[NDArray[np.float32]]:
         """The outputs (channels, H, W) of the named members on `tensor` (1, 1, H, W), in order.
@@ -123,4 +129,4 @@ def load_in(way: Way, bundle: Bundle, threads: int | None) -> LoadedEnsemble:
     (active,) = found
     workers = min(threads or processors(), len(sessions))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="member") if "CUDAExecutionProvider" not in active and workers > 1 else None
-    return LoadedEnsemble(bundle, way, active, _sessions=sessions, _pool=pool)
+    return LoadedEnsemble(bundle, way, active, _sessions=sessions, _pool=pool, _workers=1 if pool is None else workers)

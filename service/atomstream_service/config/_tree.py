@@ -102,6 +102,14 @@ class Config(_Confined):
     precision: Literal["exact", "fast"] = Field(
         "exact", description="exact = float32; fast = half as many bits, where the golden frames stay within stated tolerances"
     )
+    deadline_ms: float | None = Field(
+        None,
+        gt=0,
+        description="time a frame may take from when it is taken up until its atoms are sent; members that have no time are left out. null = all run",
+    )
+    deadline_order: Literal["rank", "rotate"] = Field(
+        "rank", description="who has time: rank = the best by the card's validation_f1, always the same; rotate = all take their turns"
+    )
     channel: str | None = Field(None, description="name of the channel to analyse; null = each frame's first")
     partial_frames: bool = Field(False, description="analyse frames of scans that still run, too")
     maps: bool = Field(True, description="publish mean and std maps")

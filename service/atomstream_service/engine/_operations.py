@@ -79,6 +79,7 @@ class Operations:
                 "streams": self._engine.ledger.summary(),
                 "tracks": None if (tracks := self._engine.pipeline.tracks) is None else asdict(tracks.summary),
                 "timing": self._engine.timing.summary(),
+                "deadline": None if inference.deadline is None else inference.deadline.summary(),
                 "unwatched": self._engine.afterwards.skipped,
                 "refused": None if (guard := self._engine.guard) is None else guard.refused(),
                 "memory_bytes": _resident_bytes(),
