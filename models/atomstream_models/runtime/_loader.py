@@ -16,7 +16,7 @@ from ..bundle import Bundle, BundleError
 from ._accept import EXACT, FAST, accept
 from ._choice import Choice, Tried
 from ._device import Device, processors, providers_to_try
-from ._ensemble import LoadedEnsemble, load_ensemble, load_in, noise_of
+from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_ensemble, load_in, noise_of
 from ._onnxruntime import onnxruntime_way
 from ._openvino import openvino_ways
 from ._ways import LoadError, Precision, Runtime, Session, Way
@@ -35,6 +35,7 @@ class Loader:
     come out as the bundle's maker got them is taken. What was measured holds for all ensembles of the same networks.
 
     device, threads : as for `load_ensemble`
+    tile_pixels : as for `LoadedEnsemble`
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Loader:
         runtime: Runtime = "auto",
         precision: Precision = "exact",
         shapes: Sequence[tuple[int, int]] = (),
+        tile_pixels: int = TILE_PIXELS,
     ) -> None:
         self._device = device
         self._threads = threads
         self._runtime = runtime
         self._precision = precision
         self._shape = shapes[0] if shapes else _SHAPE
+        self._tile_pixels = tile_pixels
         self._measured: dict[_Kind, tuple[Tried, ...]] = {}
 
     def load(self, bundle: Bundle) -> LoadedEnsemble:
@@ -62,6 +65,11 @@ class Loader:
         LoadError
             naming the member that can't be loaded, or what can't be had here.
         """
+        ensemble = self._load(bundle)
+        ensemble.tile_pixels = self._tile_pixels
+        return ensemble
+
+    def _load(self, bundle: Bundle) -> LoadedEnsemble:
         ways, left_out = self._ways()
         if not ways:
             return _accepted(load_ensemble(bundle, self._device, self._threads))

@@ -102,6 +102,9 @@ class Config(_Confined):
     precision: Literal["exact", "fast"] = Field(
         "exact", description="exact = float32; fast = half as many bits, where the golden frames stay within stated tolerances"
     )
+    tile_pixels: int = Field(
+        5 << 20, ge=1 << 16, description="larger frames are run in parts that overlap by what the members see around a pixel; the answers are the same"
+    )
     deadline_ms: float | None = Field(
         None,
         gt=0,

@@ -51,7 +51,7 @@ class Engine:
 
     def __init__(self, spec: EngineSpec) -> None:
         config = spec.config
-        loader = Loader(config.device, config.threads, config.runtime, config.precision, config.warm_shapes)
+        loader = Loader(config.device, config.threads, config.runtime, config.precision, config.warm_shapes, config.tile_pixels)
         self.staging = Staging(loader, config.warm_shapes)
         wanted = spec.wanted
         ensemble = self.staging.load(wanted.folder)
