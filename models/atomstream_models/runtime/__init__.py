@@ -3,9 +3,9 @@
 from ._accept import EXACT, FAST, GoldenMatch, Tolerance, accept, golden_matches
 from ._choice import Choice, Tried
 from ._device import Device, RuntimeReport, processors, runtime_report
-from ._ensemble import LoadedEnsemble, load_ensemble
+from ._ensemble import LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
-from ._loader import Loader
+from ._loader import Loader, ways_on_cpu
 from ._look import look
 from ._ways import LoadError, Precision, Runtime, Way
 
@@ -28,7 +28,9 @@ __all__ = [
     "golden_matches",
     "golden_of",
     "load_ensemble",
+    "load_in",
     "look",
     "processors",
     "runtime_report",
+    "ways_on_cpu",
 ]

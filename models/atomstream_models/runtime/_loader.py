@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,16 @@ from ._ways import LoadError, Precision, Runtime, Session, Way
 
 _ROUNDS = 5
 _SHAPE = (512, 512)
+_CPU: list[Any] = ["CPUExecutionProvider"]
 
 _Kind = tuple[frozenset[tuple[str, int]], tuple[int, int]]
 """Networks of an ensemble (architecture and size of the file) and the frame that they were measured on."""
+
+
+def ways_on_cpu(precision: Precision) -> tuple[list[Way], str | None]:
+    """All ways to run members on this machine's processors, and why there are no more of them."""
+    more, left_out = openvino_ways(fast=precision == "fast")
+    return [onnxruntime_way(_CPU), *more], left_out
 
 
 class Loader:
@@ -92,16 +100,16 @@ class Loader:
     def _ways(self) -> tuple[list[Way], str | None]:
         """What there is to choose from on the CPU, and what is left out and why; nothing where a GPU runs the members."""
         providers = providers_to_try(self._device)
-        if self._runtime == "onnxruntime" or not providers or providers != ["CPUExecutionProvider"]:
+        if self._runtime == "onnxruntime" or providers != _CPU:
             if self._runtime == "openvino":
                 raise LoadError('runtime openvino runs members on the CPU alone; set device = "cpu"')
             return [], None
-        more, left_out = openvino_ways(fast=self._precision == "fast")
+        ways, left_out = ways_on_cpu(self._precision)
         if self._runtime == "openvino":
-            if not more:
+            ways = [way for way in ways if way.name == "openvino"]
+            if not ways:
                 raise LoadError(f"runtime openvino was asked for, but {left_out}")
-            return more, left_out
-        return [onnxruntime_way(providers), *more], left_out
+        return ways, left_out
 
     def _times(self, bundle: Bundle, ways: Sequence[Way]) -> tuple[Tried, ...]:
         """The ways, the fastest first, those that can't run the members last."""
