@@ -43,7 +43,9 @@ def test_status_says_what_really_runs(streamed: Launched, http: httpx.Client) ->
 
     assert status["engine"]["state"] == "ready"
     assert status["engine"]["device"] == ("cuda" if "CUDAExecutionProvider" in status["engine"]["providers"] else "cpu")
-    assert status["engine"]["runtime"].startswith("onnxruntime 1.")
+    assert status["engine"]["runtime"].split()[0] in ("onnxruntime", "openvino")
+    assert status["engine"]["bits"] == "float32"
+    assert {one["runtime"].split()[0] for one in status["engine"]["choice"]["tried"]} == {"onnxruntime", "openvino"}
     assert status["ensemble"]["name"] == "graphene"
     assert status["streams"]["test/http"]["answered"] == 1
     assert status["latency_ms"]["total"]["p50"] > 0

@@ -1,23 +1,36 @@
-"""Running bundles with ONNX Runtime, which nothing outside this folder imports."""
+"""Running bundles with ONNX Runtime or OpenVINO, which nothing outside this folder imports."""
 
-from ._accept import GoldenMatch, Tolerance, accept, golden_matches
+from ._accept import EXACT, FAST, GoldenMatch, Tolerance, accept, golden_matches
+from ._choice import Choice, Tried
 from ._device import Device, RuntimeReport, processors, runtime_report
-from ._ensemble import LoadedEnsemble, LoadError, load_ensemble
+from ._ensemble import LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
+from ._loader import Loader, ways_on_cpu
 from ._look import look
+from ._ways import LoadError, Precision, Runtime, Way
 
 __all__ = [
+    "EXACT",
+    "FAST",
+    "Choice",
     "Device",
     "GoldenMatch",
     "LoadError",
     "LoadedEnsemble",
+    "Loader",
+    "Precision",
+    "Runtime",
     "RuntimeReport",
     "Tolerance",
+    "Tried",
+    "Way",
     "accept",
     "golden_matches",
     "golden_of",
     "load_ensemble",
+    "load_in",
     "look",
     "processors",
     "runtime_report",
+    "ways_on_cpu",
 ]

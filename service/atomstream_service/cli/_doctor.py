@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from atomstream_models.bundle import find_bundle, open_bundle
-from atomstream_models.runtime import accept, load_ensemble, runtime_report
+from atomstream_models.runtime import Loader, runtime_report
 
 from ._commands import Commands
 
-_PACKAGES = ("atomstream", "onnxruntime", "onnxruntime-gpu", "numpy", "opencv-python-headless", "pyzmq", "fastapi", "torch")
+_PACKAGES = ("atomstream", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "opencv-python-headless", "pyzmq", "fastapi", "torch")
 
 
 def add(commands: Commands) -> None:
@@ -24,6 +24,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--precision", default="exact", choices=("exact", "fast"), help="exact = float32; fast = half as many bits, where that is good enough")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(run=_run)
 
@@ -33,8 +34,7 @@ def _run(given: argparse.Namespace) -> int:
     packages = {name: number for name in _PACKAGES if (number := _version(name)) is not None}
     found: dict[str, Any] = {"packages": packages, **report.as_json(), "warnings": _warnings(packages)}
     state = Path(os.environ.get("ATOMSTREAM_STATE", "atomstream-state"))
-    ensemble = load_ensemble(open_bundle(find_bundle(given.bundle, state)), given.device)
-    accept(ensemble)
+    ensemble = Loader(given.device, precision=given.precision).load(open_bundle(find_bundle(given.bundle, state)))
     ensemble.warm((512, 512))
     frame = np.random.default_rng(0).standard_normal((1, 1, 512, 512), np.float32)
     start = time.perf_counter()
@@ -42,6 +42,8 @@ def _run(given: argparse.Namespace) -> int:
     found |= {
         "device": ensemble.device,
         "providers": list(ensemble.providers),
+        "way": str(ensemble.way),
+        "choice": None if ensemble.choice is None else ensemble.choice.as_json(),
         "bundle": f"{ensemble.card.name} {ensemble.card.version}, {len(ensemble.card.members)} members, golden frames agree",
         "members_512_ms": round(1000 * (time.perf_counter() - start), 1),
     }
@@ -70,7 +72,12 @@ def _print(found: dict[str, Any]) -> None:
     print(f"machine      {found['machine']}, {found['processors']} processors, {found['cuda_devices']} CUDA devices")
     print(f"packages     {', '.join(f'{name} {number}' for name, number in found['packages'].items())}")
     print(f"runtime      {found['runtime']}, built with {', '.join(found['providers_built_in'])}")
-    print(f"runs on      {found['device']} ({', '.join(found['providers'])})")
+    print(f"runs on      {found['device']} ({', '.join(found['providers'])}) with {found['way']}")
+    for one in found["choice"]["tried"] if found["choice"] else ():
+        time_ms = "not measured" if one["ms"] is None else f"{one['ms']:.0f} ms"
+        print(f"tried        {one['runtime']}, {one['bits']}: {time_ms}{', ' + one['complaint'] if one['complaint'] else ''}")
+    if found["choice"] and found["choice"]["left_out"]:
+        print(f"left out     {found['choice']['left_out']}")
     print(f"bundle       {found['bundle']}")
     print(f"512x512      all members in {found['members_512_ms']} ms")
     for warning in found["warnings"]:

@@ -96,6 +96,23 @@ class Config(_Confined):
     state: Path = Field(Path("atomstream-state"), description="folder for what outlives a restart: journal, member states")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = CUDA where it really is, else the CPU; cuda = CUDA or refuse to start")
     threads: int | None = Field(None, ge=1, le=1024, description="members run at once on the CPU; null = one per processor")
+    runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
+        "auto", description="what runs the members on the CPU: auto = what is measured to be fastest here, of what is installed"
+    )
+    precision: Literal["exact", "fast"] = Field(
+        "exact", description="exact = float32; fast = half as many bits, where the golden frames stay within stated tolerances"
+    )
+    tile_pixels: int = Field(
+        5 << 20, ge=1 << 16, description="larger frames are run in parts that overlap by what the members see around a pixel; the answers are the same"
+    )
+    deadline_ms: float | None = Field(
+        None,
+        gt=0,
+        description="time a frame may take from when it is taken up until its atoms are sent; members that have no time are left out. null = all run",
+    )
+    deadline_order: Literal["rank", "rotate"] = Field(
+        "rank", description="who has time: rank = the best by the card's validation_f1, always the same; rotate = all take their turns"
+    )
     channel: str | None = Field(None, description="name of the channel to analyse; null = each frame's first")
     partial_frames: bool = Field(False, description="analyse frames of scans that still run, too")
     maps: bool = Field(True, description="publish mean and std maps")

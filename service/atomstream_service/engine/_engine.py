@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from atomstream_models.locate import make_ready
-from atomstream_models.runtime import processors
+from atomstream_models.runtime import Loader, processors
 from atomstream_wire import Event, Failure
 
 from ..access import CurveFolder
@@ -19,6 +19,7 @@ from ..tracks import TrackLinker
 from ..transport import STOPPING, CurveGuard, FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
+from ._deadline import Deadline
 from ._inference import Inference, NotLoaded
 from ._intake import Intake
 from ._keeping import Keeping
@@ -51,7 +52,8 @@ class Engine:
 
     def __init__(self, spec: EngineSpec) -> None:
         config = spec.config
-        self.staging = Staging(config.device, config.threads, config.warm_shapes)
+        loader = Loader(config.device, config.threads, config.runtime, config.precision, config.warm_shapes, config.tile_pixels)
+        self.staging = Staging(loader, config.warm_shapes)
         wanted = spec.wanted
         ensemble = self.staging.load(wanted.folder)
         make_ready()
@@ -68,13 +70,14 @@ class Engine:
         self.keeping = Keeping(config.ring_bytes, config.ring_frames, self.watch.watched, self.watch.known)
         traced = [] if self._traces is None else [frame_traces(self._traces)]
         self.afterwards = Afterwards([self.watch.see, self._compare], [*traced, self.keeping.keep])
+        deadline = None if config.deadline_ms is None else Deadline(config.deadline_ms, config.deadline_order)
         tracks = TrackLinker(config.tracks) if config.tracks.enabled else None
-        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, self.watch.doubts, tracks)
+        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, self.watch.doubts, tracks, deadline)
         self._max_pixels = config.max_pixels
         if spec.drift is not None:
             self.watch.restore(spec.drift, lambda sha256: ensemble.card.member_ids if sha256 == ensemble.bundle.sha256 else None)
         active = Active(ensemble, wanted.generation, states, wanted.selected)
-        self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map)
+        self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map, deadline)
         self._receiving = [
             Receiving(FrameSocket(endpoint, guard=self.guard if config.curve_for(endpoint) else None), slot, config, self.ledger, self.pipeline.say_at_once)
             for endpoint, slot in zip(config.frames, self.intake.frames, strict=True)

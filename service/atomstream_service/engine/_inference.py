@@ -19,6 +19,7 @@ from ..logs import Throttle
 from ..members import MemberState
 from ._beside import Beside
 from ._candidate import Candidate
+from ._deadline import Deadline
 from ._intake import Intake
 from ._ledger import Ledger
 from ._memory import give_memory_back
@@ -60,9 +61,12 @@ class Inference:
     trial : the first frames of a new ensemble, while they last
     reverted : the last trial that failed
     candidate : the ensemble that runs beside the live one
+    deadline : how many members a frame has time for; None where all run
     """
 
-    def __init__(self, active: Active, intake: Intake[Job], pipeline: Pipeline, ledger: Ledger, config: Config, each: Each) -> None:
+    def __init__(
+        self, active: Active, intake: Intake[Job], pipeline: Pipeline, ledger: Ledger, config: Config, each: Each, deadline: Deadline | None = None
+    ) -> None:
         self._active = active
         self._intake = intake
         self._pipeline = pipeline
@@ -75,6 +79,7 @@ class Inference:
         self.trial: Trial | None = None
         self.reverted: Reverted | None = None
         self.candidate: Candidate | None = None
+        self.deadline = deadline
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -249,7 +254,7 @@ class Inference:
             self._pipeline.after_all(lambda: _free([last_good.ensemble]))
 
     def _attempt(self, active: Active, job: Job, left_out: Iterable[str]) -> _Run:
-        frame = job.frame
+        frame, taken = job.frame, time.perf_counter()
         prepared = prepare(
             job.image,
             pixel_size_in_nm(frame.pixel_size, frame.pixel_unit),
@@ -259,7 +264,14 @@ class Inference:
         )
         ready = time.perf_counter()
         members = [member for member in active.members_in(MemberState.ENABLED) if member not in left_out]
-        return _Run(active, prepared, ready, *self._infer(active, prepared, members))
+        # A trial is to see every member, and who asks for a single frame waits for all of them.
+        if self.deadline is None or prepared.tensor is None or job.done is not None or self.trial is not None:
+            return _Run(active, prepared, ready, *self._infer(active, prepared, members))
+        ensemble, pixels = active.ensemble, prepared.tensor.size
+        members = self.deadline.choose(members, ensemble.card, ensemble.at_once, pixels, 1000 * (ready - taken))
+        inferred, failed = self._infer(active, prepared, members)
+        self.deadline.ran(len(members), ensemble.at_once, pixels, 1000 * (time.perf_counter() - ready))
+        return _Run(active, prepared, ready, inferred, failed)
 
     def _infer(self, active: Active, prepared: Prepared, members: Sequence[str]) -> tuple[Inferred, dict[str, str]]:
         """Run some members; a frame that one of them fails on is run again by the rest.

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import member_map
-from atomstream_models.runtime import runtime_report
 from atomstream_wire import Failure, Frame
 
 from ..drift import DriftSettings, QuarantineSettings
@@ -36,7 +35,6 @@ class Operations:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._report = runtime_report()
         self._requests = 0
         self._request_lock = threading.Lock()
 
@@ -70,7 +68,9 @@ class Operations:
                 "pid": os.getpid(),
                 "device": ensemble.device,
                 "providers": list(ensemble.providers),
-                "runtime": self._report.runtime,
+                "runtime": ensemble.way.runtime,
+                "bits": ensemble.way.bits,
+                "choice": None if ensemble.choice is None else ensemble.choice.as_json(),
                 "ensemble": asdict(active.label),
                 "trial": None if trial is None else {"frames_left": trial.frames_left, "last_good": asdict(trial.last_good.label)},
                 "reverted": None if reverted is None else asdict(reverted),
@@ -83,6 +83,7 @@ class Operations:
                 "streams": self._engine.ledger.summary(),
                 "tracks": None if (tracks := self._engine.pipeline.tracks) is None else asdict(tracks.summary),
                 "timing": self._engine.timing.summary(),
+                "deadline": None if inference.deadline is None else inference.deadline.summary(),
                 "unwatched": self._engine.afterwards.skipped,
                 "failed_after": self._engine.afterwards.failed,
                 "refused": None if (guard := self._engine.guard) is None else guard.refused(),

@@ -18,6 +18,7 @@ from atomstream_wire import Atoms, FrameReport, Maps, Result, encode_result
 from ..members import MemberState
 from ..tracks import Scene, TrackLinker
 from ..transport import ResultSocket
+from ._deadline import Deadline
 from ._ledger import Ledger
 from ._timing import Timing
 from ._work import Finished, Job, Work
@@ -35,6 +36,7 @@ class Pipeline:
     published : called with every frame of the stream once its results have been sent; must not wait
     doubts : whether drift is blamed for something on the frames of a source
     tracks : links atoms over frames; None where ids are running numbers
+    deadline : is told how long locating takes
     latest : the frame published last
     """
 
@@ -48,6 +50,7 @@ class Pipeline:
         published: Callable[[Finished], None],
         doubts: Callable[[str], bool],
         tracks: TrackLinker | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self._socket = socket
         self._ledger = ledger
@@ -57,6 +60,7 @@ class Pipeline:
         self._published = published
         self._doubts = doubts
         self.tracks = tracks
+        self._deadline = deadline
         self.latest: Finished | None = None
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
         self._ended = threading.Event()
@@ -126,6 +130,8 @@ class Pipeline:
         if self.tracks is not None and tracked:
             answer = replace(answer, atoms=self.tracks.link(_scene(work.job), answer.atoms))
         done = time.perf_counter()
+        if self._deadline is not None and work.job.done is None:
+            self._deadline.finished(work.job.image.size, 1000 * (done - work.clock_inferred))
         flags = answer.flags
         if answer.members_used and len(answer.members_used) < len(work.active.members_in(MemberState.ENABLED)):
             flags = (*flags, "degraded")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atomstream_models.analysis import MemberFailed
 from atomstream_models.bundle import BundleError, open_bundle
-from atomstream_models.runtime import Device, LoadedEnsemble, LoadError, accept, load_ensemble
+from atomstream_models.runtime import LoadedEnsemble, Loader, LoadError
 
 from ..transport import STOPPING, CommandRefused
 
@@ -17,9 +17,8 @@ from ..transport import STOPPING, CommandRefused
 class Staging:
     """Loaded ensembles by checksum, the live one not among them."""
 
-    def __init__(self, device: Device, threads: int | None, shapes: Sequence[tuple[int, int]]) -> None:
-        self._device = device
-        self._threads = threads
+    def __init__(self, loader: Loader, shapes: Sequence[tuple[int, int]]) -> None:
+        self._loader = loader
         self._shapes = shapes
         # One thread for all loading: the C library keeps a heap for each thread, and each would hold what a loading left behind.
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
@@ -39,9 +38,8 @@ class Staging:
         return self._loading.submit(self._load, folder).result()
 
     def _load(self, folder: Path) -> LoadedEnsemble:
-        ensemble = load_ensemble(open_bundle(folder), self._device, self._threads)
+        ensemble = self._loader.load(open_bundle(folder))
         try:
-            accept(ensemble)
             for shape in self._shapes:
                 ensemble.warm(shape)
         except MemberFailed as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from atomstream_models.analysis import MemberFailed
 from atomstream_models.bundle import Bundle, BundleError
-from atomstream_models.runtime import LoadedEnsemble, LoadError, Tolerance, golden_matches, load_ensemble, runtime_report
+from atomstream_models.runtime import EXACT, LoadedEnsemble, LoadError, golden_matches, load_ensemble, runtime_report
 
 from ._memory import resident_bytes
 from ._progress import Finding
@@ -52,7 +52,7 @@ class Trial:
 
     def acceptance(self) -> Finding:
         """Compare the golden frames' answers with the maker's."""
-        tolerance = Tolerance()
+        tolerance = EXACT
         matches = []
         for match in golden_matches(self._ensemble):
             if (complaint := match.complaint(tolerance)) is not None:

@@ -1,0 +1,157 @@
+"""Ensembles, run in the way that is fastest on this very machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..analysis import MemberFailed
+from ..bundle import Bundle, BundleError
+from ._accept import EXACT, FAST, accept
+from ._choice import Choice, Tried
+from ._device import Device, processors, providers_to_try
+from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_ensemble, load_in, noise_of
+from ._onnxruntime import onnxruntime_way
+from ._openvino import openvino_ways
+from ._ways import LoadError, Precision, Runtime, Session, Way
+
+_ROUNDS = 5
+_SHAPE = (512, 512)
+_CPU: list[Any] = ["CPUExecutionProvider"]
+
+_Kind = tuple[frozenset[tuple[str, int]], tuple[int, int]]
+"""Networks of an ensemble (architecture and size of the file) and the frame that they were measured on."""
+
+
+def ways_on_cpu(precision: Precision) -> tuple[list[Way], str | None]:
+    """All ways to run members on this machine's processors, and why there are no more of them."""
+    more, left_out = openvino_ways(fast=precision == "fast")
+    return [onnxruntime_way(_CPU), *more], left_out
+
+
+class Loader:
+    """Loads bundles, each accepted by its golden frames.
+
+    With `auto`, the ways that there are take turns with a few members on noise of the first of `shapes`, and the fastest whose golden frames
+    come out as the bundle's maker got them is taken. What was measured holds for all ensembles of the same networks.
+
+    device, threads : as for `load_ensemble`
+    tile_pixels : as for `LoadedEnsemble`
+    """
+
+    def __init__(
+        self,
+        device: Device = "auto",
+        threads: int | None = None,
+        runtime: Runtime = "auto",
+        precision: Precision = "exact",
+        shapes: Sequence[tuple[int, int]] = (),
+        tile_pixels: int = TILE_PIXELS,
+    ) -> None:
+        self._device = device
+        self._threads = threads
+        self._runtime = runtime
+        self._precision = precision
+        self._shape = shapes[0] if shapes else _SHAPE
+        self._tile_pixels = tile_pixels
+        self._measured: dict[_Kind, tuple[Tried, ...]] = {}
+
+    def load(self, bundle: Bundle) -> LoadedEnsemble:
+        """A bundle's ensemble, on its golden frames as good as it must be.
+
+        Raises
+        ------
+        BundleError
+            check `acceptance`: not even the exact answers are what the bundle's maker got.
+        LoadError
+            naming the member that can't be loaded, or what can't be had here.
+        """
+        ensemble = self._load(bundle)
+        ensemble.tile_pixels = self._tile_pixels
+        return ensemble
+
+    def _load(self, bundle: Bundle) -> LoadedEnsemble:
+        ways, left_out = self._ways()
+        if not ways:
+            return _accepted(load_ensemble(bundle, self._device, self._threads))
+        tried = list(self._times(bundle, ways))
+        problem: BundleError | LoadError | None = None
+        for k, one in enumerate(tried):
+            if one.complaint is not None:
+                continue
+            try:
+                ensemble = _accepted(load_in(one.way, bundle, self._threads))
+            except (BundleError, LoadError) as error:
+                # The exact answer of the last way is the bundle's fault.
+                problem = error
+                tried[k] = replace(one, complaint=str(error))
+                continue
+            ensemble.choice = Choice(self._shape, tuple(tried), left_out)
+            return ensemble
+        raise problem or LoadError("; ".join(f"{one.way}: {one.complaint}" for one in tried))
+
+    def _ways(self) -> tuple[list[Way], str | None]:
+        """What there is to choose from on the CPU, and what is left out and why; nothing where a GPU runs the members."""
+        providers = providers_to_try(self._device)
+        if self._runtime == "onnxruntime" or providers != _CPU:
+            if self._runtime == "openvino":
+                raise LoadError('runtime openvino runs members on the CPU alone; set device = "cpu"')
+            return [], None
+        ways, left_out = ways_on_cpu(self._precision)
+        if self._runtime == "openvino":
+            ways = [way for way in ways if way.name == "openvino"]
+            if not ways:
+                raise LoadError(f"runtime openvino was asked for, but {left_out}")
+        return ways, left_out
+
+    def _times(self, bundle: Bundle, ways: Sequence[Way]) -> tuple[Tried, ...]:
+        """The ways, the fastest first, those that can't run the members last."""
+        members = bundle.card.members
+        kind = (frozenset((member.architecture, bundle.member_path(member.id).stat().st_size) for member in members), self._shape)
+        if kind not in self._measured:
+            at_once = members[: min(self._threads or processors(), len(members))]
+            tried = (
+                [Tried(way, None) for way in ways] if len(ways) == 1 else _race(ways, bundle, [one.id for one in at_once], noise_of(self._shape, bundle.card))
+            )
+            self._measured[kind] = tuple(sorted(tried, key=lambda one: np.inf if one.complaint is not None else one.ms or 0.0))
+        return self._measured[kind]
+
+
+def _race(ways: Sequence[Way], bundle: Bundle, members: Sequence[str], noise: NDArray[np.float32]) -> list[Tried]:
+    """Each way's time for these members at once; they take turns, so that a busy moment hits all alike."""
+    running: dict[int, list[Session]] = {}
+    complaints: dict[int, str] = {}
+    times: dict[int, list[float]] = {}
+    with ThreadPoolExecutor(len(members), thread_name_prefix="race") as pool:
+        for turn in range(-1, _ROUNDS):
+            for k, way in enumerate(ways):
+                try:
+                    if turn < 0:
+                        running[k] = [way.open(bundle.member_path(member)) for member in members]
+                    if k not in running:
+                        continue
+                    start = time.perf_counter()
+                    list(pool.map(lambda session: session.run(noise), running[k]))
+                    if turn >= 0:
+                        times.setdefault(k, []).append(1000 * (time.perf_counter() - start))
+                except Exception as error:  # runtimes raise types of their own that share no documented base
+                    complaints[k] = str(error)
+                    running.pop(k, None)
+                    times.pop(k, None)
+    return [Tried(way, statistics.median(times[k]) if k in times else None, complaints.get(k)) for k, way in enumerate(ways)]
+
+
+def _accepted(ensemble: LoadedEnsemble) -> LoadedEnsemble:
+    try:
+        accept(ensemble, EXACT if ensemble.way.bits == "float32" else FAST)
+    except (BundleError, MemberFailed):
+        ensemble.close()
+        raise
+    return ensemble
