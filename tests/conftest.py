@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from atomstream_models.bundle import Bundle, GoldenFrame, MemberSource, open_bun
 from atomstream_models.locate import locate
 from atomstream_models.normalize import normalizer
 from atomstream_service.demo import Launched, launched
+from atomstream_service.logs import flush_logs
 
 # No test is about time, and the first example may wait for a compiler.
 settings.register_profile("untimed", deadline=None)
@@ -23,6 +25,18 @@ ROOT = Path(__file__).parents[1]
 REAL_FRAMES = ROOT.parent / "shared" / "data"
 
 real_frames = pytest.mark.skipif(not REAL_FRAMES.is_dir(), reason="the folder of real frames is not here")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """What a test sets up for the logs of the process, a command does, ends with it."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    flush_logs()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 def write_member(path: Path, weight: float, bias: float, classes: int = 1, root: bool = False) -> Path:

@@ -18,13 +18,6 @@ from . import _bench, _bundle, _demo, _doctor, _drift, _evaluate, _export, _keys
 _COMMANDS = (_serve, _demo, _replay, _training, _select, _evaluate, _export, _drift, _bundle, _keys, _bench, _doctor)
 
 
-class _ToStandardError(logging.Handler):
-    """Writes to what is the standard error by then: a program that calls `main` may have another one at the next call."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code, 0 only for success."""
     parser = argparse.ArgumentParser(prog="atomstream", description="Real-time atom finding beside a scanning transmission electron microscope.")
@@ -33,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add(commands)
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[_ToStandardError()])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code: int = given.run(given)
     except (AtomstreamError, BundleError, InputError, LoadError, ClientError, OSError) as error:
