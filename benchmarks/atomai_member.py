@@ -1,54 +1,25 @@
 """One member trained by AtomAI 0.8.1 itself, in a process of its own: `python atomai_member.py PACKAGES SET.npz STEPS SEED OUT.tar`.
 
-PACKAGES is a folder that `benchmarks/versus_atomai.py --prepare` filled. What AtomAI imports but training does not use (torchvision, element
-tables, plotting helpers) is replaced by empty modules. Prints the seconds that the training took.
+PACKAGES is a folder that `benchmarks/versus_atomai.py --prepare` filled. Prints the seconds that the training took.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.abc
-import importlib.machinery
 import io
 import json
 import sys
 import time
-import types
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-
-_EMPTY = ("torchvision", "mendeleev", "progressbar", "segment_anything", "botorch")
-
-
-class _Empty(types.ModuleType):
-    __path__: list[str] = []  # noqa: RUF012
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=True) if fullname.split(".", maxsplit=1)[0] in _EMPTY else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        return _Empty(spec.name)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """Nothing is in it."""
+from atomai_packages import use
 
 
 def main() -> None:
     packages, data, steps, seed, out = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5])
-    sys.meta_path.insert(0, _Finder())
-    sys.path.append(str(packages))
-    warnings.filterwarnings("ignore")
+    use(packages)
     torch.set_num_threads(1)
     from atomai.models import Segmentor  # type: ignore[import-not-found]  # noqa: PLC0415
 

@@ -24,7 +24,7 @@ def works(active: Active) -> Callable[[int], Work]:
     """Makes frame `seq` with its members' answers, which are the same for every frame."""
     image = dots((32, 32), [(10.0, 10.0), (20.0, 20.0)])
     card = active.ensemble.card
-    inferred = infer(prepare(image, None, card), card, card.member_ids, active.ensemble.run)
+    inferred = infer(prepare(image, None, card), card, card.member_ids, active.ensemble.answer)
 
     def work(seq: int) -> Work:
         job = Job(Frame({"frame": image + seq}, SESSION, seq, "test/scope"), "frame", image + seq, time.time(), time.perf_counter())

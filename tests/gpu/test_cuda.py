@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from atomstream_models.bundle import Bundle
-from atomstream_models.runtime import accept, load_ensemble, runtime_report
+from atomstream_models.combine import mean_std
+from atomstream_models.runtime import Loader, accept, load_ensemble, runtime_report
 from atomstream_service.demo import Launched
 
 _report = runtime_report()
@@ -35,6 +38,49 @@ def test_cuda_and_cpu_agree(graphene: Bundle, shape: tuple[int, int]) -> None:
     on_cpu = load_ensemble(graphene, "cpu").run(tensor, ids)
 
     np.testing.assert_allclose(np.stack(on_gpu), np.stack(on_cpu), atol=1e-3)
+
+
+@pytest.mark.parametrize("used", [(0, 1, 2, 3, 4, 5, 6, 7), (6, 1), (3,)])
+def test_members_are_left_out_and_mean_and_std_come_from_the_gpu(graphene: Bundle, used: tuple[int, ...]) -> None:
+    tensor = np.random.default_rng(0).standard_normal((1, 1, 256, 320), np.float32)
+    members = [graphene.card.member_ids[k] for k in used]
+    ensemble = load_ensemble(graphene, "cuda")
+    ensemble.run(tensor, graphene.card.member_ids)
+    answer = ensemble.answer(tensor, members)
+    mean, std = mean_std(load_ensemble(graphene, "cpu").run(tensor, members))
+
+    assert answer.mean is not None
+    np.testing.assert_allclose(answer.mean, mean, atol=1e-3)
+    assert (answer.std is None) == (std is None)
+    if answer.std is not None and std is not None:
+        np.testing.assert_allclose(answer.std, std, atol=1e-3)
+    assert all(ensemble.last_ms[member] > 0 for member in members)
+
+
+def test_frames_of_several_sizes_take_turns(graphene: Bundle) -> None:
+    on_gpu, on_cpu = load_ensemble(graphene, "cuda"), load_ensemble(graphene, "cpu")
+    for rows in (64, 96, 128, 160, 64, 96):
+        tensor = np.random.default_rng(rows).standard_normal((1, 1, rows, 128), np.float32)
+        np.testing.assert_allclose(np.stack(on_gpu.run(tensor, ["m00", "m05"])), np.stack(on_cpu.run(tensor, ["m00", "m05"])), atol=1e-3)
+
+
+def test_answers_stay_right_while_another_ensemble_is_made_ready_in_another_thread(graphene: Bundle) -> None:
+    tensor = np.random.default_rng(0).standard_normal((1, 1, 256, 256), np.float32)
+    live = load_ensemble(graphene, "cuda")
+    wanted = np.stack(live.run(tensor, graphene.card.member_ids))
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(lambda: load_ensemble(graphene, "cuda").warm((256, 256)))
+        while not loading.done():
+            np.testing.assert_array_equal(np.stack(live.run(tensor, graphene.card.member_ids)), wanted)
+        loading.result()
+
+
+def test_fast_is_float16_where_the_golden_frames_allow_it(graphene: Bundle) -> None:
+    ensemble = Loader("cuda", precision="fast").load(graphene)
+
+    assert ensemble.choice is not None
+    assert {one.way.bits for one in ensemble.choice.tried} == {"float32", "float16"}
+    assert [one.complaint for one in ensemble.choice.tried if one.way.bits == "float16"] == [None, None]
 
 
 def test_the_service_runs_on_the_gpu_and_says_so(service: Launched) -> None:

@@ -49,7 +49,7 @@ def line(service: Launched) -> Iterator[Line]:
 
 def _offline(bundle: Bundle, image: NDArray[np.generic], pixel_nm: float) -> Answer:
     ensemble = load_ensemble(bundle)
-    return finish(infer(prepare(image, (pixel_nm, pixel_nm), ensemble.card), ensemble.card, ensemble.card.member_ids, ensemble.run), ensemble.card)
+    return finish(infer(prepare(image, (pixel_nm, pixel_nm), ensemble.card), ensemble.card, ensemble.card.member_ids, ensemble.answer), ensemble.card)
 
 
 def _picture(control: ControlClient, layer: str) -> bytes | None:

@@ -85,7 +85,7 @@ def test_where_openvino_is_not_installed_it_is_left_out_or_refused_by_name(plain
 
 
 def test_a_way_that_can_not_run_the_members_is_passed_over_and_says_why(plain_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(file: Path) -> None:
+    def refuse(files: object, threads: object) -> None:
         raise LoadError("it knows no such operator")
 
     broken = Way("openvino", "openvino 0", "float32", refuse)  # type: ignore[arg-type]
@@ -115,6 +115,6 @@ def test_ensembles_of_the_same_networks_are_measured_once(tmp_path: Path, monkey
 
 
 def test_openvino_is_not_even_imported_where_onnx_runtime_is_asked_for() -> None:
-    script = "import sys\nfrom atomstream_models.runtime import Loader\nLoader('cpu', runtime='onnxruntime')._ways()\nsys.exit('openvino' in sys.modules)"
+    script = "import sys\nfrom atomstream_models.runtime import ways_here\nways_here('cpu', 'onnxruntime', 'fast')\nsys.exit('openvino' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

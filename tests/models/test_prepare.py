@@ -121,7 +121,7 @@ def test_another_unit_means_unknown() -> None:
 def test_atoms_and_maps_come_back_on_the_frames_own_pixels(tmp_path: Path, size: tuple[float, float]) -> None:
     ensemble = load_ensemble(make_plain_bundle(tmp_path, pixel_size_nm=[0.01, 0.02]))
     frame = dots((96, 120), [(20.0, 30.0), (60.5, 90.25)], sigma=4.0)
-    answer = finish(infer(prepare(frame, size, ensemble.card), ensemble.card, ["m00", "m01"], ensemble.run), ensemble.card)
+    answer = finish(infer(prepare(frame, size, ensemble.card), ensemble.card, ["m00", "m01"], ensemble.answer), ensemble.card)
 
     assert answer.mean.shape == (1, 96, 120)
     assert answer.flags == ("rescaled",)
@@ -133,6 +133,6 @@ def test_atoms_on_missing_rows_are_left_out(tmp_path: Path) -> None:
     ensemble = load_ensemble(make_plain_bundle(tmp_path, biases=(3.0, 3.0)))
     frame = dots((64, 64), [(10.0, 30.0)]) - 3
     frame[40:] = 0
-    answer = finish(infer(prepare(frame, None, ensemble.card), ensemble.card, ["m00", "m01"], ensemble.run), ensemble.card)
+    answer = finish(infer(prepare(frame, None, ensemble.card), ensemble.card, ["m00", "m01"], ensemble.answer), ensemble.card)
 
     assert (answer.atoms[:, 0] < 40).all()

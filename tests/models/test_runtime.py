@@ -32,7 +32,7 @@ def test_a_member_whose_answer_is_not_finite_is_named(tmp_path: Path) -> None:
     prepared = prepare(dots((16, 16), [(8, 8)]), None, ensemble.card)
 
     with pytest.raises(MemberFailed) as failure:
-        infer(prepared, ensemble.card, ["m00", "m01"], ensemble.run)
+        infer(prepared, ensemble.card, ["m00", "m01"], ensemble.answer)
     assert failure.value.member == "m01"
 
 

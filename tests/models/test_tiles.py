@@ -113,9 +113,9 @@ def test_in_tiles_the_shipped_members_answer_as_on_the_whole_frame(graphene: Bun
     frame = SimulatedMicroscope(4, (384, 520)).next_frame()
     ensemble = load_ensemble(graphene, "cpu")
     prepared = prepare(frame.image, (frame.pixel_nm, frame.pixel_nm), graphene.card)
-    whole = infer(prepared, graphene.card, graphene.card.member_ids, ensemble.run)
+    whole = infer(prepared, graphene.card, graphene.card.member_ids, ensemble.answer)
     ensemble.tile_pixels = 120_000
-    parts = infer(prepared, graphene.card, graphene.card.member_ids, ensemble.run)
+    parts = infer(prepared, graphene.card, graphene.card.member_ids, ensemble.answer)
 
     np.testing.assert_allclose(np.stack(parts.maps), np.stack(whole.maps), atol=1e-5)
     np.testing.assert_allclose(finish(parts, graphene.card).atoms, finish(whole, graphene.card).atoms, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 from conftest import make_plain_bundle
 
 from atomstream_models.bundle import Bundle
-from atomstream_models.runtime import ways_on_cpu
+from atomstream_models.runtime import ways_here
 from atomstream_service.bench import Case, Measured, Spread, cost_per_member, flops_of
 from atomstream_service.cli import main
 
@@ -21,7 +21,7 @@ def test_every_way_size_and_number_of_members_is_measured_and_written(plain: Bun
     out = tmp_path / "bench.json"
     code = main(["bench", "--bundle", str(plain.folder), "--sides", "64,96", "--members", "1,3", "--rounds", "2", "--device", "cpu", "--json", str(out)])
     figures = json.loads(out.read_text())
-    ways = [str(way) for way in ways_on_cpu("fast")[0]]
+    ways = [str(way) for way in ways_here("cpu", "auto", "fast")[0]]
 
     assert code == 0
     assert {(one["case"]["side"], one["case"]["members"], one["case"]["way"]) for one in figures["cases"]} == {

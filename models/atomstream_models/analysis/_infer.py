@@ -13,8 +13,22 @@ from ..combine import mean_std
 from ..each import Each
 from ._prepare import Prepared
 
-RunMembers = Callable[[NDArray[np.float32], Sequence[str]], list[NDArray[np.float32]]]
-"""Runs the named members on a tensor (1, 1, H, W); answers their outputs (channels, H, W) in that order."""
+
+@dataclass(frozen=True)
+class Outputs:
+    """What members answer to a tensor (1, 1, H, W).
+
+    maps : one ndarray a member, in the order asked for, shape (channels, H, W)
+    mean, std : of these maps, the same shape, where the device that ran the members worked them out; std None with a single member
+    """
+
+    maps: list[NDArray[np.float32]]
+    mean: NDArray[np.float32] | None = None
+    std: NDArray[np.float32] | None = None
+
+
+RunMembers = Callable[[NDArray[np.float32], Sequence[str]], Outputs]
+"""Runs the named members on a tensor (1, 1, H, W)."""
 
 
 class MemberFailed(RuntimeError):
@@ -59,11 +73,18 @@ def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMember
         return Inferred(prepared, (), (), np.zeros((len(card.classes), rows, columns), np.float32), None)
     channels = _as_slice(card.atom_channels)
     outputs = run(prepared.tensor, members)
-    for member, output in zip(members, outputs, strict=True):
+    for member, output in zip(members, outputs.maps, strict=True):
         if output.shape != (card.channels, *prepared.tensor.shape[2:]):
             raise MemberFailed(member, f"it answers {list(output.shape)}, not {[card.channels, *prepared.tensor.shape[2:]]}")
-    maps = tuple(np.ascontiguousarray(output[channels, :rows, :columns]) for output in outputs)
-    mean, std = mean_std(maps, each)
+
+    def cut(output: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.ascontiguousarray(output[channels, :rows, :columns])
+
+    maps = tuple(cut(output) for output in outputs.maps)
+    if outputs.mean is None:
+        mean, std = mean_std(maps, each)
+    else:
+        mean, std = cut(outputs.mean), None if outputs.std is None else cut(outputs.std)
     if not np.isfinite(mean.sum()):
         # One sum over the mean costs less than one over each member; who it was is asked only now.
         raise MemberFailed(next(member for member, one in zip(members, maps, strict=True) if not np.isfinite(one).all()), "its answer is not finite")

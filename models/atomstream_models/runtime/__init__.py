@@ -5,7 +5,7 @@ from ._choice import Choice, Tried
 from ._device import Device, RuntimeReport, processors, runtime_report
 from ._ensemble import LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
-from ._loader import Loader, ways_on_cpu
+from ._loader import Loader, ways_here
 from ._look import look
 from ._ways import LoadError, Precision, Runtime, Way
 
@@ -32,5 +32,5 @@ __all__ = [
     "look",
     "processors",
     "runtime_report",
-    "ways_on_cpu",
+    "ways_here",
 ]

@@ -83,7 +83,7 @@ def golden_matches(ensemble: LoadedEnsemble) -> Iterator[GoldenMatch]:
         size = golden.pixel_size_nm
         try:
             prepared = prepare(golden.frame, None if size is None else (size, size), ensemble.card)
-            answer = finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.run), ensemble.card)
+            answer = finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.answer), ensemble.card)
         except (FrameRefused, MemberFailed) as error:
             raise BundleError("acceptance", f"{entry.file} can't be answered: {error}") from error
         mean = np.abs(answer.mean - golden.mean)

@@ -10,19 +10,10 @@ from typing import Any, Literal
 
 import onnxruntime
 
+from ._ways import LoadError
+
 Device = Literal["auto", "cpu", "cuda"]
 """auto = CUDA where a session really gets it, else the CPU; cuda = CUDA or nothing."""
-
-_CUDA: tuple[str, dict[str, str]] = (
-    "CUDAExecutionProvider",
-    {
-        # DEFAULT is up to fifty times slower, EXHAUSTIVE stalls for seconds on each new frame size.
-        "cudnn_conv_algo_search": "HEURISTIC",
-        "arena_extend_strategy": "kSameAsRequested",
-        # Ten mantissa bits would show in the std maps.
-        "use_tf32": "0",
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -58,15 +49,26 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def providers_to_try(device: Device) -> list[Any]:
-    """Providers for a new session, best first; empty where CUDA is asked for and the installed runtime has none."""
+def gpus_for(device: Device) -> int:
+    """How many GPUs there are to run members on; 0 where none is to be used, or `auto` finds none.
+
+    Raises
+    ------
+    LoadError
+        where CUDA is asked for and can't be had.
+    """
+    if device == "cpu":
+        return 0
     built_in = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    found = _cuda_devices()
     if device == "cuda" and not built_in:
-        return []
-    if device == "cuda" or (device == "auto" and built_in and _cuda_devices()):
-        onnxruntime.preload_dlls()
-        return [_CUDA, "CPUExecutionProvider"]
-    return ["CPUExecutionProvider"]
+        raise LoadError("device cuda was asked for, but the installed onnxruntime is built without CUDA; install onnxruntime-gpu instead")
+    if device == "cuda" and not found:
+        raise LoadError("device cuda was asked for, but the NVIDIA driver finds no GPU")
+    if not built_in or not found:
+        return 0
+    onnxruntime.preload_dlls()
+    return found
 
 
 def _cuda_devices() -> int:

@@ -5,35 +5,51 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import MemberFailed
+from ..analysis import FrameRefused, MemberFailed
 from ..bundle import Bundle, BundleError
 from ._accept import EXACT, FAST, accept
 from ._choice import Choice, Tried
-from ._device import Device, processors, providers_to_try
-from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_ensemble, load_in, noise_of
+from ._device import Device, gpus_for, processors
+from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_in, noise_of
+from ._gpus import ways_on_gpus
 from ._onnxruntime import onnxruntime_way
 from ._openvino import openvino_ways
-from ._ways import LoadError, Precision, Runtime, Session, Way
+from ._ways import LoadError, Members, Precision, Runtime, Way
 
 _ROUNDS = 5
 _SHAPE = (512, 512)
-_CPU: list[Any] = ["CPUExecutionProvider"]
 
 _Kind = tuple[frozenset[tuple[str, int]], tuple[int, int]]
 """Networks of an ensemble (architecture and size of the file) and the frame that they were measured on."""
 
 
-def ways_on_cpu(precision: Precision) -> tuple[list[Way], str | None]:
-    """All ways to run members on this machine's processors, and why there are no more of them."""
-    more, left_out = openvino_ways(fast=precision == "fast")
-    return [onnxruntime_way(_CPU), *more], left_out
+def ways_here(device: Device, runtime: Runtime, precision: Precision) -> tuple[list[Way], str | None]:
+    """The ways to run members on this machine, and why there are no more of them.
+
+    Raises
+    ------
+    LoadError
+        where what is asked for can't be had.
+    """
+    gpus = gpus_for(device)
+    if runtime == "openvino" and device == "cuda":
+        raise LoadError('runtime openvino runs members on the CPU alone; set device = "cpu"')
+    on_gpus = ways_on_gpus(gpus, precision) if gpus and runtime != "openvino" else []
+    if device == "cuda":
+        return on_gpus, None
+    if runtime == "onnxruntime":
+        return [*on_gpus, onnxruntime_way()], None
+    on_openvino, left_out = openvino_ways(fast=precision == "fast")
+    if runtime == "auto":
+        return [*on_gpus, onnxruntime_way(), *on_openvino], left_out
+    if not on_openvino:
+        raise LoadError(f"runtime openvino was asked for, but {left_out}")
+    return on_openvino, left_out
 
 
 class Loader:
@@ -78,9 +94,7 @@ class Loader:
         return ensemble
 
     def _load(self, bundle: Bundle) -> LoadedEnsemble:
-        ways, left_out = self._ways()
-        if not ways:
-            return _accepted(load_ensemble(bundle, self._device, self._threads))
+        ways, left_out = ways_here(self._device, self._runtime, self._precision)
         tried = list(self._times(bundle, ways))
         problem: BundleError | LoadError | None = None
         for k, one in enumerate(tried):
@@ -97,20 +111,6 @@ class Loader:
             return ensemble
         raise problem or LoadError("; ".join(f"{one.way}: {one.complaint}" for one in tried))
 
-    def _ways(self) -> tuple[list[Way], str | None]:
-        """What there is to choose from on the CPU, and what is left out and why; nothing where a GPU runs the members."""
-        providers = providers_to_try(self._device)
-        if self._runtime == "onnxruntime" or providers != _CPU:
-            if self._runtime == "openvino":
-                raise LoadError('runtime openvino runs members on the CPU alone; set device = "cpu"')
-            return [], None
-        ways, left_out = ways_on_cpu(self._precision)
-        if self._runtime == "openvino":
-            ways = [way for way in ways if way.name == "openvino"]
-            if not ways:
-                raise LoadError(f"runtime openvino was asked for, but {left_out}")
-        return ways, left_out
-
     def _times(self, bundle: Bundle, ways: Sequence[Way]) -> tuple[Tried, ...]:
         """The ways, the fastest first, those that can't run the members last."""
         members = bundle.card.members
@@ -126,25 +126,27 @@ class Loader:
 
 def _race(ways: Sequence[Way], bundle: Bundle, members: Sequence[str], noise: NDArray[np.float32]) -> list[Tried]:
     """Each way's time for these members at once; they take turns, so that a busy moment hits all alike."""
-    running: dict[int, list[Session]] = {}
+    running: dict[int, Members] = {}
     complaints: dict[int, str] = {}
     times: dict[int, list[float]] = {}
-    with ThreadPoolExecutor(len(members), thread_name_prefix="race") as pool:
-        for turn in range(-1, _ROUNDS):
-            for k, way in enumerate(ways):
-                try:
-                    if turn < 0:
-                        running[k] = [way.open(bundle.member_path(member)) for member in members]
-                    if k not in running:
-                        continue
-                    start = time.perf_counter()
-                    list(pool.map(lambda session: session.run(noise), running[k]))
-                    if turn >= 0:
-                        times.setdefault(k, []).append(1000 * (time.perf_counter() - start))
-                except Exception as error:  # runtimes raise types of their own that share no documented base
-                    complaints[k] = str(error)
-                    running.pop(k, None)
-                    times.pop(k, None)
+    for turn in range(-1, _ROUNDS):
+        for k, way in enumerate(ways):
+            try:
+                if turn < 0:
+                    running[k] = way.open({member: bundle.member_path(member) for member in members}, len(members))
+                if k not in running:
+                    continue
+                start = time.perf_counter()
+                running[k].run(noise, members)
+                if turn >= 0:
+                    times.setdefault(k, []).append(1000 * (time.perf_counter() - start))
+            except (LoadError, MemberFailed, FrameRefused) as error:
+                complaints[k] = str(error)
+                times.pop(k, None)
+                if k in running:
+                    running.pop(k).close()
+    for one in running.values():
+        one.close()
     return [Tried(way, statistics.median(times[k]) if k in times else None, complaints.get(k)) for k, way in enumerate(ways)]
 
 

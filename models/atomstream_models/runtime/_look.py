@@ -28,4 +28,4 @@ def look(ensemble: LoadedEnsemble, frames: Iterable[NDArray[Any]], pixel_nm: flo
     chosen = ensemble.card.member_ids if members is None else tuple(members)
     size = None if pixel_nm is None else (pixel_nm, pixel_nm)
     for frame in frames:
-        yield infer(prepare(frame, size, ensemble.card), ensemble.card, chosen, ensemble.run)
+        yield infer(prepare(frame, size, ensemble.card), ensemble.card, chosen, ensemble.answer)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ._pooled import pooled
 from ._ways import LoadError, Way
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -49,12 +50,12 @@ def openvino_ways(*, fast: bool) -> tuple[list[Way], str | None]:
         capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except (PackageNotFoundError, ImportError):
         return [], "openvino is not installed (extra `openvino`)"
-    ways = [Way("openvino", runtime, "float32", partial(OpenVinoSession, bits="float32"))]
+    ways = [Way("openvino", runtime, "float32", pooled(partial(OpenVinoSession, bits="float32")))]
     if not fast:
         return ways, None
     if "BF16" not in capabilities:
         return ways, f"this processor ({platform.machine()}) does not compute with bfloat16"
-    return [*ways, Way("openvino", runtime, "bfloat16", partial(OpenVinoSession, bits="bfloat16"))], None
+    return [*ways, Way("openvino", runtime, "bfloat16", pooled(partial(OpenVinoSession, bits="bfloat16")))], None
 
 
 @cache

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..analysis import Outputs
 
 Runtime = Literal["auto", "onnxruntime", "openvino"]
 """auto = what runs the members fastest here, of what is installed and gives what the bundle's maker got."""
@@ -34,19 +36,40 @@ class Session(Protocol):
         ...
 
 
+class Members(Protocol):
+    """Members, ready to run; used from one thread at a time.
+
+    providers : what they really run on, the best first
+    at_once : how many run side by side
+    last_ms : milliseconds that each member took when it last ran
+    """
+
+    providers: tuple[str, ...]
+    at_once: int
+    last_ms: dict[str, float]
+
+    def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> Outputs:
+        """What the named members answer to `tensor` (1, 1, H, W); raises MemberFailed where a session fails."""
+        ...
+
+    def close(self) -> None:
+        """Give back all memory."""
+        ...
+
+
 @dataclass(frozen=True)
 class Way:
     """A runtime at a precision.
 
-    runtime : its name and version
-    bits : of the numbers that the networks compute with: `float32` or `bfloat16`
-    open : a member's session from its file, LoadError where it can't be had
+    runtime : its name and version, and what else tells this way from others
+    bits : of the numbers that the networks compute with
+    open : members from their files (member id -> file), and how many are to run at once (None = as many as is good); LoadError where they can't be had
     """
 
     name: Runtime
     runtime: str
-    bits: Literal["float32", "bfloat16"]
-    open: Callable[[Path], Session]
+    bits: Literal["float32", "bfloat16", "float16"]
+    open: Callable[[Mapping[str, Path], int | None], Members]
 
     def __str__(self) -> str:
         return f"{self.runtime}, {self.bits}"

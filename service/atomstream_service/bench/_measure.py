@@ -90,7 +90,7 @@ def _answer(ensemble: LoadedEnsemble, case: Case, image: NDArray[np.uint16], pix
     begun = time.perf_counter()
     prepared = prepare(image, (pixel_nm, pixel_nm), card)
     ready = time.perf_counter()
-    inferred = infer(prepared, card, card.member_ids[: case.members], ensemble.run, helpers.map)
+    inferred = infer(prepared, card, card.member_ids[: case.members], ensemble.answer, helpers.map)
     answered = time.perf_counter()
     answer = finish(inferred, card, helpers.map)
     done = time.perf_counter()

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from atomstream_models.bundle import Bundle, find_bundle, open_bundle
 from atomstream_models.errors import InputError
-from atomstream_models.runtime import Device, LoadedEnsemble, Precision, load_ensemble, load_in, runtime_report, ways_on_cpu
+from atomstream_models.runtime import Device, LoadedEnsemble, Precision, load_in, runtime_report, ways_here
 
 from ..bench import Case, cost_per_member, flops_of, measure, measure_limits, report
 from ._commands import Commands
@@ -92,11 +92,7 @@ def _numbers(text: str, name: str, least: int, most: int) -> list[int]:
 
 def _ensembles(bundle: Bundle, device: Device, precision: Precision) -> dict[str, LoadedEnsemble]:
     """The bundle in every way to run it here, by the way's name."""
-    plain = load_ensemble(bundle, device)
-    if plain.device == "cuda":
-        return {f"{plain.way}, cuda": plain}
-    plain.close()
-    ways, left_out = ways_on_cpu(precision)
+    ways, left_out = ways_here(device, "auto", precision)
     if left_out is not None:
         print(f"left out: {left_out}", file=sys.stderr)
     return {str(way): load_in(way, bundle, None) for way in ways}

@@ -97,7 +97,7 @@ class Config(_Confined):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto = CUDA where it really is, else the CPU; cuda = CUDA or refuse to start")
     threads: int | None = Field(None, ge=1, le=1024, description="members run at once on the CPU; null = one per processor")
     runtime: Literal["auto", "onnxruntime", "openvino"] = Field(
-        "auto", description="what runs the members on the CPU: auto = what is measured to be fastest here, of what is installed"
+        "auto", description="what runs the members: auto = what is measured to be fastest here, of what is installed; openvino runs on the CPU alone"
     )
     precision: Literal["exact", "fast"] = Field(
         "exact", description="exact = float32; fast = half as many bits, where the golden frames stay within stated tolerances"

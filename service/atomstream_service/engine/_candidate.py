@@ -69,7 +69,7 @@ class Candidate:
             size = pixel_size_in_nm(job.frame.pixel_size, job.frame.pixel_unit)
             prepared = prepare(job.image, size, card, valid_rows=job.frame.valid_rows, max_pixels=self._max_pixels)
             start = clock()
-            inferred = infer(prepared, card, card.member_ids, self.ensemble.run)
+            inferred = infer(prepared, card, card.member_ids, self.ensemble.answer)
         except Exception as error:
             self._note(error)
             return None

@@ -281,7 +281,7 @@ class Inference:
         failed: dict[str, str] = {}
         while members:
             try:
-                return infer(prepared, active.ensemble.card, members, active.ensemble.run, self._each), failed
+                return infer(prepared, active.ensemble.card, members, active.ensemble.answer, self._each), failed
             except MemberFailed as error:
                 failed[error.member] = str(error)
                 members = [member for member in members if member not in failed]
@@ -300,7 +300,7 @@ class Inference:
         shadows, members = None, self._shadows(run.active)
         if members:
             try:
-                shadows = infer(run.prepared, run.active.ensemble.card, members, run.active.ensemble.run)
+                shadows = infer(run.prepared, run.active.ensemble.card, members, run.active.ensemble.answer)
             except MemberFailed as error:
                 self._leave_out(error.member, str(error), job)
         return Beside(shadows, None if self.candidate is None else self.candidate.run(job, time.perf_counter))

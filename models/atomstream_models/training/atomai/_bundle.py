@@ -81,7 +81,7 @@ def _golden(number: int, frame: NDArray[Any], ensemble: LoadedEnsemble, check: C
     try:
         prepared = prepare(frame, None, card)
         check(ensemble, _tensor(prepared, number))
-        answer = finish(infer(prepared, card, card.member_ids, ensemble.run), card)
+        answer = finish(infer(prepared, card, card.member_ids, ensemble.answer), card)
     except FrameRefused as error:
         raise InputError(f"golden frame {number}: {error}") from error
     except MemberFailed as error:

@@ -1,0 +1,234 @@
+"""Our frames against AtomAI's: the same 512x512 frames, whole, from pixels to atoms, in turns on this machine.
+
+    python benchmarks/versus_atomai.py WORK --prepare                       # once: AtomAI 0.8.1 into WORK/packages
+    python benchmarks/frames_versus_atomai.py WORK --train                  # once: eight of its Unets by the recipe of `graphene`
+    python benchmarks/frames_versus_atomai.py WORK [--json FILE]
+
+AtomAI's EnsemblePredictor and Locator run in a process of their own. On our side the same weights, imported, run in every way that this machine
+has, and so does the shipped `graphene`. The locators alone get a map of 2048x2048 pixels with 19881 known centres.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from atomstream_models.analysis import Answer, finish, infer, prepare
+from atomstream_models.bundle import Bundle, find_bundle, open_bundle
+from atomstream_models.locate import locate
+from atomstream_models.metrics import match
+from atomstream_models.runtime import LoadedEnsemble, load_in, processors, ways_here
+from atomstream_models.simulation import SimulatedMicroscope, soft_disks
+from atomstream_models.training import Run, load_recipe, train_ensemble
+from atomstream_models.training.atomai import import_checkpoints
+from atomstream_models.training.executors import LocalExecutor
+
+Figures = dict[str, Any]
+
+_MEMBERS = 8
+_SHAPE = (512, 512)
+_LARGE_PX, _ACROSS = 2048, 141
+_EDGE_PX = 5
+"""AtomAI's Locator drops what is nearer to the border; so errors are compared without."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    if given.train:
+        _train(given.work)
+        return
+    microscope = SimulatedMicroscope(41, _SHAPE)
+    made = [microscope.next_frame() for _ in range(3)]
+    images, pixel_nm = [one.image for one in made], made[0].pixel_nm
+    mean, members, true = _large()
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(processors(), thread_name_prefix="helper") as helpers:
+        imported = _imported(given.work, Path(scratch))
+        runs = {who: _ways(bundle) for who, bundle in imported.items()}
+        peer = _AtomAI(given.work / "packages", _tar(given.work, Path(scratch)), images, mean, Path(scratch))
+        cases: dict[str, Callable[[int], tuple[float, NDArray[Any]]]] = {"AtomAI": peer.frame}
+        cases |= {f"{who}, {way}": _ours(one, images, pixel_nm, helpers) for who, ways in runs.items() for way, one in ways.items()}
+        frames = _in_turns(cases, given.rounds)
+        locating: dict[str, Callable[[int], tuple[float, NDArray[Any]]]] = {
+            "AtomAI": lambda _: peer.locate(),
+            "ours, one thread": lambda _: _located(mean, (), map),
+            "ours": lambda _: _located(mean, (), helpers.map),
+            "ours, with what each of 8 members sees": lambda _: _located(mean, members, helpers.map),
+        }
+        located = _in_turns(locating, given.rounds)
+        peer.close()
+        figures = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {name: version(name) for name in ("atomstream", "torch", "onnxruntime", "openvino", "numba", "numpy")} | {"atomai": "0.8.1"},
+            "machine": f"{platform.platform()}, {os.cpu_count()} processors",
+            "frame": {name: _summed(seconds, frames["AtomAI"][0]) | {"atoms": len(atoms)} for name, (seconds, atoms) in frames.items()},
+            "apart_from_onnxruntime": {who: _errors(ways, images[0], pixel_nm) for who, ways in runs.items()},
+            "locate": {name: _summed(seconds, located["AtomAI"][0]) | _accuracy(atoms, true) for name, (seconds, atoms) in located.items()},
+        }
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if given.json is not None:
+        given.json.write_text(text + "\n", encoding="utf-8")
+
+
+def _train(work: Path) -> None:
+    shipped = load_recipe("graphene")
+    network = shipped.networks[0].model_copy(update={"kind": "atomai-unet", "filters": 16})
+    recipe = shipped.model_copy(update={"version": "atomai-preset", "networks": [network]})
+    train_ensemble(recipe, Run(work / "preset"), LocalExecutor(), done=lambda member: print(f"member {member}", flush=True))
+
+
+def _tar(work: Path, scratch: Path) -> Path:
+    """The trained members as AtomAI's EnsembleTrainer saves an ensemble."""
+    about = {"model_type": "seg", "model": "Unet", "nb_classes": 3, "nb_filters": 16, "layers": [1, 2, 2, 3]}
+    options = {"batch_norm": True, "dropout": False, "upsampling": "bilinear", "with_dilation": False}
+    weights = {k: torch.load(file, weights_only=True) for k, file in enumerate(sorted((work / "preset").rglob("weights.pt"))[:_MEMBERS])}
+    file = scratch / "ensemble.tar"
+    torch.save({**about, **options, "weights": {k: dict(one) for k, one in weights.items()}}, file)
+    return file
+
+
+def _imported(work: Path, scratch: Path) -> Mapping[str, Bundle]:
+    """The same weights as AtomAI's, and the shipped ensemble."""
+    out = scratch / "imported"
+    import_checkpoints([_tar(work, scratch)], out, name="preset", version="1", classes=["host", "impurity"], pixel_size_nm=(0.0075, 0.016), threshold=0.5)
+    return {"same weights": open_bundle(out), "graphene": open_bundle(find_bundle("graphene", scratch))}
+
+
+def _ways(bundle: Bundle) -> dict[str, LoadedEnsemble]:
+    return {str(way): load_in(way, bundle, None) for way in ways_here("cpu", "auto", "fast")[0]}
+
+
+def _answer(ensemble: LoadedEnsemble, image: NDArray[Any], pixel_nm: float, helpers: ThreadPoolExecutor | None = None) -> Answer:
+    each = map if helpers is None else helpers.map
+    prepared = prepare(image, (pixel_nm, pixel_nm), ensemble.card)
+    return finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.answer, each), ensemble.card, each)
+
+
+def _ours(ensemble: LoadedEnsemble, images: list[NDArray[Any]], pixel_nm: float, helpers: ThreadPoolExecutor) -> Callable[[int], tuple[float, NDArray[Any]]]:
+    def once(turn: int) -> tuple[float, NDArray[Any]]:
+        began = time.perf_counter()
+        answer = _answer(ensemble, images[turn % len(images)], pixel_nm, helpers)
+        return time.perf_counter() - began, answer.atoms[:, :2]
+
+    return once
+
+
+def _in_turns(cases: Mapping[str, Callable[[int], tuple[float, NDArray[Any]]]], rounds: int) -> dict[str, tuple[list[float], NDArray[Any]]]:
+    """Seconds of each case's rounds, after one that warms up, and the atoms of its last."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    atoms: dict[str, NDArray[Any]] = {}
+    for turn in range(-1, rounds):
+        for name, once in cases.items():
+            took, atoms[name] = once(max(turn, 0))
+            if turn >= 0:
+                seconds[name].append(took)
+        print(f"round {turn + 1} of {rounds}", file=sys.stderr, flush=True)
+    return {name: (seconds[name], atoms[name]) for name in cases}
+
+
+def _summed(seconds: list[float], peers: list[float]) -> Figures:
+    """Median, and how many times as fast as the peer: the median of the ratios within a round."""
+    return {"ms": 1000 * statistics.median(seconds), "times_as_fast": statistics.median(theirs / ours for theirs, ours in zip(peers, seconds, strict=True))}
+
+
+def _errors(runs: Mapping[str, LoadedEnsemble], image: NDArray[Any], pixel_nm: float) -> Figures:
+    """How far bfloat16 is from float32 on the same weights: probabilities and std of a frame, and the atoms' positions."""
+    exact, *others = runs.values()
+    right = _answer(exact, image, pixel_nm)
+    out: Figures = {}
+    for run in others:
+        found = _answer(run, image, pixel_nm)
+        i, j = match(found.atoms[:, :2], right.atoms[:, :2], 2.0)
+        moved = np.linalg.norm(found.atoms[i, :2] - right.atoms[j, :2], axis=1)
+        out[str(run.way)] = {
+            "mean": _error(found.mean, right.mean),
+            "std": _error(found.std, right.std),
+            "atoms": {"exact": len(right.atoms), "here": len(found.atoms), "both": len(i), "moved_px_worst": float(moved.max(initial=0.0))},
+        }
+    return out
+
+
+def _error(found: NDArray[np.float32] | None, right: NDArray[np.float32] | None) -> Figures:
+    assert found is not None
+    assert right is not None
+    apart = np.abs(found - right)
+    return {"mean": float(apart.mean()), "worst": float(apart.max())}
+
+
+def _large() -> tuple[NDArray[np.float32], list[NDArray[np.float32]], NDArray[np.float64]]:
+    """A mean map (1, rows, columns) with atoms near a lattice, eight members' maps, and the true centres."""
+    rng = np.random.default_rng(0)
+    lattice = np.stack(np.meshgrid(np.arange(_ACROSS), np.arange(_ACROSS), indexing="ij"), -1).reshape(-1, 2)
+    true = (lattice + 0.5) * _LARGE_PX / _ACROSS + rng.normal(0, 0.8, lattice.shape)
+    clean = soft_disks(true, 4.0, (_LARGE_PX, _LARGE_PX)).astype(np.float32)
+    members = [np.clip(clean + rng.normal(0, 0.01, clean.shape).astype(np.float32), 0, 1)[None] for _ in range(_MEMBERS)]
+    return np.mean(members, axis=0, dtype=np.float32), members, true
+
+
+def _located(mean: NDArray[np.float32], members: tuple[Any, ...] | list[Any], each: Callable[..., Any]) -> tuple[float, NDArray[Any]]:
+    began = time.perf_counter()
+    atoms = locate(mean, None, members, 0.5, each)
+    return time.perf_counter() - began, atoms[:, :2]
+
+
+def _accuracy(atoms: NDArray[Any], true: NDArray[np.float64]) -> Figures:
+    inner = true[((true >= _EDGE_PX) & (true <= _LARGE_PX - _EDGE_PX)).all(axis=1)]
+    i, j = match(atoms, inner, 2.0)
+    return {"atoms": len(atoms), "matched": len(i), "known": len(inner), "rmse_px": float(np.sqrt(np.mean((atoms[i] - inner[j]) ** 2) * 2))}
+
+
+class _AtomAI:
+    """Its own process, which waits while we work."""
+
+    def __init__(self, packages: Path, ensemble: Path, images: list[NDArray[Any]], mean: NDArray[np.float32], scratch: Path) -> None:
+        np.savez(scratch / "frames.npz", images=np.stack(images), allow_pickle=False)
+        np.savez(scratch / "maps.npz", mean=mean.transpose(1, 2, 0)[None], allow_pickle=False)
+        worker = Path(__file__).with_name("atomai_frames.py")
+        command = [sys.executable, str(worker), str(packages), str(ensemble), str(scratch / "frames.npz"), str(scratch / "maps.npz")]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._images = len(images)
+
+    def frame(self, turn: int) -> tuple[float, NDArray[Any]]:
+        return self._ask(f"frame {turn % self._images}")
+
+    def locate(self) -> tuple[float, NDArray[Any]]:
+        return self._ask("locate")
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _ask(self, what: str) -> tuple[float, NDArray[Any]]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(what + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return answer["seconds"], np.array(answer["atoms"], float).reshape(-1, 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Members on a device: everything stays in its memory until the frame's maps are fetched, once."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ..analysis import FrameRefused, MemberFailed, Outputs
+from ._accelerator import Accelerator, AcceleratorFailed
+from ._mean_std import mean_std_network, use_of
+from ._static import static_member
+from ._ways import LoadError
+
+_SHAPES = 3
+"""Frame sizes for which sessions are kept; the one that was used longest ago makes room."""
+_FLOAT32_BYTES = 4
+_Input = tuple[str, type, tuple[int, ...], int]
+_Output = tuple[str, tuple[int, ...], int]
+"""A name of the network, shape, address on the device; of an input the kind of numbers, too."""
+_SETTLING = 3
+"""Runs until a session has allocated what it needs and its work is captured."""
+_capturing = threading.Lock()
+"""While a session's work is captured, no other thread may use a GPU. Held for a frame, or for a single session that is made or captured beside the stream."""
+
+
+class BoundMembers:
+    """Members one after the other on one device, each writing its answer into its row of one buffer there; then their mean and standard deviation.
+
+    For each frame size there are sessions of their own, of fixed shape, with fixed addresses: so their work is captured once and replayed.
+    To leave a member out is to skip its run; nothing is made anew.
+
+    files : member id -> ONNX file
+    half : compute with 16 bits where that does not show
+    channels_last : as for `Accelerator.providers`
+    """
+
+    at_once = 1
+
+    def __init__(self, files: Mapping[str, Path], device: Accelerator, *, half: bool = False, channels_last: bool = False) -> None:
+        self.last_ms: dict[str, float] = {}
+        self._files = dict(files)
+        self._device = device
+        self._half = half
+        self._channels_last = channels_last
+        self._sets: OrderedDict[tuple[int, int], _Sessions] = OrderedDict()
+        with _capturing:
+            first = _session(next(iter(files.values())).read_bytes(), self._providers(graphs=False))
+            self._channels = int(first.get_outputs()[0].shape[1])
+            self.providers = tuple(first.get_providers())
+        if device.provider not in self.providers:
+            raise LoadError(f"the members would run on {', '.join(self.providers)}, not on {device.kind} {device.index}")
+
+    def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> Outputs:
+        sessions = self._sessions((tensor.shape[2], tensor.shape[3]))
+        with _capturing:
+            outputs, took_ms = sessions.run(tensor, members)
+        self.last_ms.update(zip(members, took_ms, strict=True))
+        return outputs
+
+    def close(self) -> None:
+        with _capturing:
+            while self._sets:
+                self._sets.popitem()[1].close()
+            self._device.close()
+
+    def _sessions(self, shape: tuple[int, int]) -> _Sessions:
+        if shape not in self._sets:
+            try:
+                self._make(shape)
+            except (LoadError, AcceleratorFailed) as error:
+                rows, columns = shape
+                raise FrameRefused("too_large", f"the members can't be made ready for frames of {rows}x{columns} pixels: {error}") from error
+        self._sets.move_to_end(shape)
+        return self._sets[shape]
+
+    def _make(self, shape: tuple[int, int]) -> None:
+        while len(self._sets) >= _SHAPES:
+            with _capturing:
+                self._sets.popitem(last=False)[1].close()
+        self._sets[shape] = _Sessions(self._networks(shape), self._channels, shape, self._device, self._providers)
+
+    def _networks(self, shape: tuple[int, int]) -> dict[str, bytes]:
+        return {member: static_member(file, shape, half=self._half) for member, file in self._files.items()}
+
+    def _providers(self, *, graphs: bool) -> list[Any]:
+        return self._device.providers(graphs=graphs, channels_last=self._channels_last)
+
+
+class _Sessions:
+    """The members for frames of one size, their memory on the device, and what their answers come to."""
+
+    def __init__(self, networks: Mapping[str, bytes], channels: int, shape: tuple[int, int], device: Accelerator, providers: Callable[..., list[Any]]) -> None:
+        self._device = device
+        self._members = list(networks)
+        self._map = (channels, *shape)
+        self._map_bytes = math.prod(self._map) * _FLOAT32_BYTES
+        self._used: tuple[bool, ...] | None = None
+        self._runs: dict[str, _Run] = {}
+        self._together: _Run | None = None
+        count = len(networks)
+        sizes = {"frame": math.prod(shape) * _FLOAT32_BYTES, "maps": count * self._map_bytes, "mean": self._map_bytes, "std": self._map_bytes}
+        self._at: dict[str, int] = {}
+        try:
+            with _capturing:
+                for name, size in {**sizes, "used": count, "share": count * _FLOAT32_BYTES}.items():
+                    self._at[name] = device.allocate(size)
+            for k, (member, network) in enumerate(networks.items()):
+                answer = ("probability", (1, *self._map), self._at["maps"] + k * self._map_bytes)
+                self._runs[member] = self._ready(network, providers, [("frame", np.float32, (1, 1, *shape), self._at["frame"])], [answer])
+            inputs = [
+                ("maps", np.float32, (count, *self._map), self._at["maps"]),
+                ("used", np.bool_, (count, 1, 1, 1), self._at["used"]),
+                ("share", np.float32, (count, 1, 1, 1), self._at["share"]),
+            ]
+            outputs = [(name, self._map, self._at[name]) for name in ("mean", "std")]
+            self._together = self._ready(mean_std_network(count, channels, shape), providers, inputs, outputs)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> tuple[Outputs, list[float]]:
+        """The answers, and how many milliseconds each member took."""
+        device, together = self._device, self._together
+        assert together is not None
+        self._use(members)
+        device.put(self._at["frame"], tensor)
+        device.mark()
+        for member in members:
+            try:
+                self._runs[member]()
+            except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
+                device.wait()
+                raise MemberFailed(member, str(error)) from error
+            device.mark()
+        maps = [device.fetch(self._at["maps"] + self._members.index(member) * self._map_bytes, self._map) for member in members]
+        mean, std = maps[0], None
+        if len(members) > 1:
+            together()
+            mean, std = device.fetch(self._at["mean"], self._map), device.fetch(self._at["std"], self._map)
+        took_ms = device.wait()
+        return Outputs(maps, mean, std), took_ms
+
+    def close(self) -> None:
+        """Free the sessions, then the memory that they are bound to."""
+        self._runs.clear()
+        self._together = None
+        while self._at:
+            self._device.free(self._at.popitem()[1])
+
+    def _use(self, members: Sequence[str]) -> None:
+        """Tell the device whose maps count."""
+        used = tuple(member in members for member in self._members)
+        if used != self._used:
+            for name, array in zip(("used", "share"), use_of(used), strict=True):
+                self._device.put(self._at[name], array)
+                self._device.wait()
+            self._used = used
+
+    def _ready(self, network: bytes, providers: Callable[..., list[Any]], inputs: Sequence[_Input], outputs: Sequence[_Output]) -> _Run:
+        """A session that has settled, its work captured where the device can do all of it."""
+        with _capturing:
+            try:
+                run = _Run(network, providers(graphs=True), self._device, inputs, outputs)
+            except LoadError:
+                run = _Run(network, providers(graphs=False), self._device, inputs, outputs)
+            for _ in range(_SETTLING):
+                run()
+            self._device.wait()
+        return run
+
+
+class _Run:
+    """A session whose inputs and outputs lie at fixed addresses of the device."""
+
+    def __init__(self, network: bytes, providers: list[Any], device: Accelerator, inputs: Sequence[_Input], outputs: Sequence[_Output]) -> None:
+        self._session = _session(network, providers)
+        self._binding = self._session.io_binding()
+        self._options = onnxruntime.RunOptions()
+        # The frame is waited for once, at its end.
+        self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        for name, kind, shape, address in inputs:
+            self._binding.bind_input(name, device.kind, device.index, kind, list(shape), address)
+        for name, shape, address in outputs:
+            self._binding.bind_output(name, device.kind, device.index, np.float32, list(shape), address)
+
+    def __call__(self) -> None:
+        self._session.run_with_iobinding(self._binding, self._options)
+
+
+def _session(network: bytes, providers: list[Any]) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(network, options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
+        raise LoadError(f"a member can't be loaded: {error}") from error

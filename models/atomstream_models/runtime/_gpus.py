@@ -1,0 +1,34 @@
+"""Ways to run members on this machine's GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import onnxruntime
+
+from ._accelerator import Accelerator
+from ._bound import BoundMembers
+from ._cuda import Cuda
+from ._sharded import ShardedMembers
+from ._ways import Members, Precision, Way
+
+
+def ways_on_gpus(count: int, precision: Precision) -> list[Way]:
+    """ONNX Runtime on so many GPUs: in float32, and where it may be fast in float16, its numbers ordered in memory one way and the other."""
+    runtime = f"onnxruntime {onnxruntime.__version__}, CUDA"
+    opened = partial(open_on, [partial(Cuda, index) for index in range(count)])
+    ways = [Way("onnxruntime", runtime, "float32", partial(opened, half=False, channels_last=False))]
+    if precision == "fast":
+        ways.append(Way("onnxruntime", runtime, "float16", partial(opened, half=True, channels_last=False)))
+        ways.append(Way("onnxruntime", f"{runtime}, channels last", "float16", partial(opened, half=True, channels_last=True)))
+    return ways
+
+
+def open_on(devices: list[Callable[[], Accelerator]], files: Mapping[str, Path], threads: int | None, *, half: bool, channels_last: bool) -> Members:
+    """Members on these devices, dealt out in turns; `threads` says nothing here."""
+    used = devices[: len(files)]
+    dealt = [dict(list(files.items())[k :: len(used)]) for k in range(len(used))]
+    parts = [(list(part), BoundMembers(part, device(), half=half, channels_last=channels_last)) for device, part in zip(used, dealt, strict=True)]
+    return parts[0][1] if len(parts) == 1 else ShardedMembers(parts)
