@@ -18,6 +18,8 @@ from ..bench import Case, cost_per_member, flops_of, measure, measure_limits, re
 from ._commands import Commands
 from ._outputs import check_output, whole
 
+_WIDTH = 160
+
 
 def add(commands: Commands) -> None:
     parser = commands.add_parser(
@@ -48,7 +50,8 @@ def _run(given: argparse.Namespace) -> int:
         check_output(given.json, ".json")
     ensembles = _ensembles(bundle, given.device, given.precision)
     cases = [Case(side, count, way) for side in sides for count in members for way in ensembles]
-    console = Console()
+    # Where nobody looks at a terminal, rows are not to be broken to fit into one.
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     with console.status("measuring") if console.is_terminal else _Silent() as status:
         measured = measure(ensembles, cases, given.rounds, say=status.update)
     for one in ensembles.values():
