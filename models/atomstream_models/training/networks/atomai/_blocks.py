@@ -60,7 +60,10 @@ class DilatedBlock(nn.Module):
 
 
 class UpsampleBlock(nn.Module):
-    """Twice the rows and columns, then a 1x1 convolution."""
+    """Twice the rows and columns, and a 1x1 convolution.
+
+    AtomAI enlarges first. What weighs neighbouring pixels and what weighs channels may change places, for the same numbers at a quarter of the price.
+    """
 
     def __init__(self, inputs: int, outputs: int, mode: Upsampling) -> None:
         super().__init__()
@@ -68,7 +71,7 @@ class UpsampleBlock(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(functional.interpolate(x, scale_factor=2.0, mode=self.mode))
+        out: Tensor = functional.interpolate(self.conv(x), scale_factor=2.0, mode=self.mode)
         return out
 
 
