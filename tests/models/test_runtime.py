@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +50,30 @@ def test_cuda_is_never_claimed_where_there_is_none(plain_bundle: Bundle) -> None
     assert load_ensemble(plain_bundle, "auto").device == "cpu"
     with pytest.raises(LoadError, match="cuda"):
         load_ensemble(plain_bundle, "cuda")
+
+
+_WORKING_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from atomstream_models.bundle import open_bundle
+from atomstream_models.runtime import load_ensemble
+ensemble = load_ensemble(open_bundle(Path(sys.argv[1])), "cpu", threads=1)
+frame = np.zeros((1, 1, 768, 768), np.float32)
+members = ensemble.card.member_ids
+peaks = []
+for some in (members[:1], members[:1], members):
+    for member in some:
+        ensemble.run(frame, [member])
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peaks[-1] - peaks[0], *peaks)
+"""
+
+
+def test_members_that_run_one_after_another_share_their_working_memory(graphene: Bundle) -> None:
+    done = subprocess.run([sys.executable, "-c", _WORKING_MEMORY, str(graphene.folder)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    grown_mb = float(done.stdout.split()[0])
+    # One member takes some 120 MB for such a frame.
+    assert grown_mb < 60, done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ class OnnxRuntimeSession:
     """One member on ONNX Runtime, with one thread of its own."""
 
     def __init__(self, file: Path) -> None:
+        _share_memory()
         options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -30,6 +33,14 @@ class OnnxRuntimeSession:
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         output: NDArray[np.float32] = self._session.run(["probability"], {"frame": tensor})[0]
         return output
+
+
+@cache
+def _share_memory() -> None:
+    """One pool of memory for all sessions: only as many members as run at once need working memory, and each session would keep its own for good."""
+    memory = onnxruntime.OrtMemoryInfo("Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
+    as_requested = onnxruntime.OrtArenaCfg({"arena_extend_strategy": 1})
+    onnxruntime.create_and_register_allocator(memory, as_requested)
 
 
 def onnxruntime_way() -> Way:
