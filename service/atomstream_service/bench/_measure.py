@@ -41,12 +41,14 @@ class Spread:
 class Measured:
     """One case.
 
+    at_once : how many members run side by side
     stages : prepare (gate, scale, normalise, pad), infer (members, mean, std), locate, total; ms
     frames : how many were answered
     atoms : on a frame, the median
     """
 
     case: Case
+    at_once: int
     stages: Mapping[str, Spread]
     frames: int
     atoms: int
@@ -76,7 +78,10 @@ def measure(
                     atoms[case].append(found)
                     for stage, ms in took.items():
                         times[case][stage].append(ms)
-    return [Measured(case, {stage: _spread(times[case][stage]) for stage in STAGES}, rounds, int(np.median(atoms[case]))) for case in cases]
+    return [
+        Measured(case, ensembles[case.way].at_once, {stage: _spread(times[case][stage]) for stage in STAGES}, rounds, int(np.median(atoms[case])))
+        for case in cases
+    ]
 
 
 def _frames(side: int, seed: int) -> tuple[list[NDArray[np.uint16]], float]:

@@ -18,7 +18,7 @@ _LEAST = 2
 
 @dataclass(frozen=True)
 class Fit:
-    """A straight line through the times of `infer` over the number of members.
+    """A straight line through the times of `infer` over the number of members, of those numbers that leave no processor without one.
 
     ms_per_member, ms_at_none : its slope, and where it begins
     r2 : share of the variance that it explains
@@ -35,7 +35,8 @@ def cost_per_member(measured: Iterable[Measured]) -> list[Fit]:
     """What each enabled member costs, for each frame size and way with several numbers of members."""
     groups: dict[tuple[int, str], list[tuple[int, float]]] = {}
     for one in measured:
-        groups.setdefault((one.case.side, one.case.way), []).append((one.case.members, one.stages["infer"].median))
+        if one.case.members % one.at_once == 0:
+            groups.setdefault((one.case.side, one.case.way), []).append((one.case.members, one.stages["infer"].median))
     return [_fit(side, way, points) for (side, way), points in groups.items() if len({members for members, _ in points}) >= _LEAST]
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from atomstream_models.bundle import Bundle, find_bundle, open_bundle
 from atomstream_models.errors import InputError
-from atomstream_models.runtime import Device, LoadedEnsemble, Precision, load_in, runtime_report, ways_here
+from atomstream_models.runtime import Device, LoadedEnsemble, Precision, load_in, processors, runtime_report, ways_here
 
 from ..bench import Case, cost_per_member, flops_of, measure, measure_limits, report
 from ._commands import Commands
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH")
     parser.add_argument("--sides", default="256,512", metavar="256,512", help="rows and columns of the frames")
-    parser.add_argument("--members", metavar="1,4,8", help="how many members run (one, half and all)")
+    parser.add_argument("--members", metavar="1,4,8", help="how many members run (one, one a processor, half and all)")
     parser.add_argument("--rounds", type=int, default=10, help="frames for each case")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--precision", default="fast", choices=("exact", "fast"), help="fast = bfloat16, too, where the processor has it")
@@ -43,7 +43,7 @@ def _run(given: argparse.Namespace) -> int:
     bundle = open_bundle(find_bundle(given.bundle, Path(os.environ.get("ATOMSTREAM_STATE", "atomstream-state"))))
     sides = _numbers(given.sides, "--sides", bundle.card.downsample, 1 << 13)
     every = len(bundle.card.members)
-    members = _numbers(given.members or f"1,{max(1, every // 2)},{every}", "--members", 1, every)
+    members = _numbers(given.members or f"1,{min(processors(), every)},{max(1, every // 2)},{every}", "--members", 1, every)
     if given.rounds < 1:
         raise InputError(f"--rounds is {given.rounds}, at least one is needed")
     if given.json is not None:
