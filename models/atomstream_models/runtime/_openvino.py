@@ -61,4 +61,8 @@ def openvino_ways(*, fast: bool) -> tuple[list[Way], str | None]:
 @cache
 def _core() -> Any:
     """OpenVINO's one core of this process; it is imported only where somebody asks for it, since that takes a while and it may not be there."""
-    return import_module("openvino").Core()
+    openvino = import_module("openvino")
+    # Where two threads make the process's first tensors at once, each waits for what the other holds, for ever: the binding makes ready for NumPy
+    # under a lock, and lets go of the interpreter's meanwhile.
+    openvino.Tensor(np.zeros(1, np.float32))
+    return openvino.Core()
