@@ -3,6 +3,7 @@
 toggle    a member toggled over REST while frames stream as fast as they are answered: what holds, what is lost
 ceiling   a bundle of one trivial member: what the path around the networks takes
 overhead  frames end to end against the same path without the service
+scans     a slow scan whose lines are sent as they come, followed in strips, against the same frame sent only when it is complete
 recovery  kill -9 of the engine while frames stream
 """
 
@@ -265,6 +266,33 @@ def _read_along(service: Launched) -> Iterator[None]:
         reader.join()
 
 
+def scans(state: Path) -> Figures:
+    """512 rows in 4 s, sent 16 at a time: from the complete frame to its atoms, with the service following the scan, and without; in turns."""
+    rows_at_a_time, rows = 16, 512
+    image = _images(1, (rows, rows))[0]
+    waited: dict[str, list[float]] = {"followed": [], "whole": []}
+    config = f'runtime = "onnxruntime"\nstrip_rows = {rows_at_a_time}\n'
+    with launched(state, config=config) as service, _connected(service, ("atoms",)) as (publisher, subscriber):
+        for k in range(3):
+            _ask(publisher, subscriber, image, k, Atoms)
+        for turn in range(4 * ROUNDS):
+            partial = np.zeros_like(image)
+            for first in range(0, rows, rows_at_a_time):
+                partial[first : first + rows_at_a_time] = image[first : first + rows_at_a_time]
+                time.sleep(4 / (rows // rows_at_a_time))
+                seen = first + rows_at_a_time
+                if seen < rows:
+                    publisher.publish(partial, frame=100 + turn, complete=False, valid_rows=(0, seen), pixel_size=(0.0104, 0.0104))
+            ms = _ask(publisher, subscriber, image, 100 + turn, Atoms)
+            waited["followed"] += [] if ms is None else [ms]
+            time.sleep(0.5)
+            ms = _ask(publisher, subscriber, image, 500 + turn, Atoms)
+            waited["whole"] += [] if ms is None else [ms]
+        counted = service.control().status()["scans"]
+    ratios = [one / other for one, other in zip(waited["followed"], waited["whole"], strict=True)]
+    return {"after_the_last_row_ms": {name: _spread(ms) for name, ms in waited.items()}, "ratio_median": statistics.median(ratios), "scans": counted}
+
+
 def recovery(state: Path) -> Figures:
     """kill -9 of the engine under a stream: time to the next result, and the control plane's answers meanwhile."""
     images = _images(2, (256, 256))
@@ -296,7 +324,7 @@ def recovery(state: Path) -> Figures:
     return {"kill_to_next_result_s": outages, "slowest_status_answer_ms": slowest, "same_members": same}
 
 
-BENCHMARKS: dict[str, Callable[[Path], Figures]] = {"toggle": toggle, "ceiling": ceiling, "overhead": overhead, "recovery": recovery}
+BENCHMARKS: dict[str, Callable[[Path], Figures]] = {"toggle": toggle, "ceiling": ceiling, "overhead": overhead, "scans": scans, "recovery": recovery}
 
 
 def machine() -> Figures:

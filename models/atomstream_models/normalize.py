@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,40 @@ SAMPLES = 1 << 14
 """Percentiles come from a regular subsample of about this many pixels: exact enough, and ten times as fast."""
 
 Normalize = Callable[[NDArray[Any]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What a normalisation comes to on one frame: (pixel - offset) * factor, clipped.
+
+    clip : smallest and largest value of the answer
+    work : what it is computed in
+    """
+
+    offset: float
+    factor: float
+    clip: tuple[float, float] | None = None
+    work: type[np.float32] | type[np.float64] = np.float32
+
+    def __call__(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        """The frame, normalised; zeros where the frame that this was made for is constant."""
+        if not self.factor:
+            return np.zeros(frame.shape, np.float32)
+        out: NDArray[Any] = frame.astype(self.work)
+        np.subtract(out, self.work(self.offset), out=out)
+        np.multiply(out, self.work(self.factor), out=out)
+        if self.clip is not None:
+            np.clip(out, *self.clip, out=out)
+        return out.astype(np.float32, copy=False)
+
+    def is_near(self, other: Scaling, share: float) -> bool:
+        """Whether values that the other makes 0 and 1 come out as these, give or take a share of their distance."""
+        if not (self.factor and other.factor) or (self.clip, self.work) != (other.clip, other.work):
+            return self == other
+        return abs((other.offset - self.offset) * self.factor) <= share and abs(self.factor / other.factor - 1) <= share
+
+
+Fit = Callable[[NDArray[Any]], Scaling]
 
 
 class UnknownNormalization(ValueError):
@@ -29,6 +64,10 @@ def robust(frame: NDArray[Any], *, low: float = 16.0, high: float = 84.0, clip: 
     low, high : percentiles between which the spread is taken
     clip : smallest and largest value of the answer
     """
+    return _robust(frame, low, high, clip)(frame)
+
+
+def _robust(frame: NDArray[Any], low: float, high: float, clip: tuple[float, float]) -> Scaling:
     step = max(1, int(np.sqrt(frame.size / SAMPLES)))
     work = _working_dtype(frame)
     sample = frame[::step, ::step].ravel().astype(work)
@@ -37,13 +76,8 @@ def robust(frame: NDArray[Any], *, low: float = 16.0, high: float = 84.0, clip: 
     ordered = np.partition(sample, sorted(set(kth)))
     least, bottom, middle, top, most = (float(ordered[k]) for k in kth)
     scale = max((top - bottom) / 2, 0.25 * float(ordered[(ordered >= least) & (ordered <= most)].std(dtype=np.float64)))
-    if scale <= 0 or not np.isfinite(scale):
-        return np.zeros(frame.shape, np.float32)
-    out: NDArray[Any] = frame.astype(work)
-    np.subtract(out, work(middle), out=out)
-    np.multiply(out, work(1 / scale), out=out)
-    np.clip(out, clip[0], clip[1], out=out)
-    return out.astype(np.float32, copy=False)
+    usable = scale > 0 and np.isfinite(scale)
+    return Scaling(middle, 1 / scale if usable else 0.0, clip, work)
 
 
 def _working_dtype(frame: NDArray[Any]) -> type[np.float32] | type[np.float64]:
@@ -53,18 +87,26 @@ def _working_dtype(frame: NDArray[Any]) -> type[np.float32] | type[np.float64]:
 
 def minmax(frame: NDArray[Any]) -> NDArray[np.float32]:
     """(frame - min) / (max - min), as AtomAI does it for a stack of one frame. A constant frame gives zeros."""
+    return _minmax(frame)(frame)
+
+
+def _minmax(frame: NDArray[Any]) -> Scaling:
     low, high = float(frame.min()), float(frame.max())
-    if high <= low:
-        return np.zeros(frame.shape, np.float32)
-    return (frame.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
+    return Scaling(low, 1 / (high - low) if high > low else 0.0)
 
 
-def _identity(frame: NDArray[Any]) -> NDArray[np.float32]:
-    return frame.astype(np.float32)
+def _identity(frame: NDArray[Any]) -> Scaling:
+    return Scaling(0.0, 1.0)
 
 
 def normalizer(name: str, parameters: Mapping[str, Any] | None = None) -> Normalize:
-    """The normalisation that a card names, its parameters filled in.
+    """The normalisation that a card names, its parameters filled in; raises as `fitter` does."""
+    fit = fitter(name, parameters)
+    return lambda frame: fit(frame)(frame)
+
+
+def fitter(name: str, parameters: Mapping[str, Any] | None = None) -> Fit:
+    """What the normalisation that a card names comes to on a frame, its parameters filled in.
 
     name : `robust`, `minmax` or `none`
 
@@ -82,11 +124,11 @@ def normalizer(name: str, parameters: Mapping[str, Any] | None = None) -> Normal
         clip_low, clip_high = (float(v) for v in given.get("clip", (-8.0, 24.0)))
         if not (0 <= low < high <= 100 and clip_low < clip_high):
             raise UnknownNormalization(f"normalization 'robust' cannot use low={low}, high={high}, clip={clip_low, clip_high}")
-        return lambda frame: robust(frame, low=low, high=high, clip=(clip_low, clip_high))
+        return lambda frame: _robust(frame, low, high, (clip_low, clip_high))
     if given:
         raise UnknownNormalization(f"normalization {name!r} takes no parameters, the card gives {sorted(given)}")
     if name == "minmax":
-        return minmax
+        return _minmax
     if name == "none":
         return _identity
     raise UnknownNormalization(f"normalization {name!r} is not one of robust, minmax, none")

@@ -153,7 +153,8 @@ def test_each_network_answers_as_atomais_own_does(name: str, atomai: dict[str, N
         found = filled(build_atomai(CASES[name]))(frame)[0].numpy()
     wanted = atomai[f"logits_{name}"]
 
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * max(1.0, float(np.abs(wanted).max())))
+    # Channels are weighed before the maps are enlarged, not after, so the last digit may be another one.
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * max(1.0, float(np.abs(wanted).max())))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,10 +1,12 @@
 """How a frame is computed: prepare, infer, finish. The live engine, `POST /v1/infer` and the tests all call these."""
 
 from ._finish import Answer, finish, member_map
-from ._infer import Inferred, MemberFailed, Outputs, infer
-from ._prepare import MAX_GRID_PIXELS, FrameRefused, Grid, Prepared, pixel_size_in_nm, prepare
+from ._infer import Inferred, MemberFailed, Outputs, RunMembers, infer
+from ._prepare import CARRIED_SHARE, MAX_GRID_PIXELS, FrameRefused, Grid, Prepared, pixel_size_in_nm, prepare
+from ._scan import RunningScan, StripMembers, StripRun
 
 __all__ = [
+    "CARRIED_SHARE",
     "MAX_GRID_PIXELS",
     "Answer",
     "FrameRefused",
@@ -13,6 +15,10 @@ __all__ = [
     "MemberFailed",
     "Outputs",
     "Prepared",
+    "RunMembers",
+    "RunningScan",
+    "StripMembers",
+    "StripRun",
     "finish",
     "infer",
     "member_map",

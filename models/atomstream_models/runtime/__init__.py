@@ -7,6 +7,7 @@ from ._ensemble import LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
 from ._loader import Loader, ways_here
 from ._look import look
+from ._strips import open_strips
 from ._ways import LoadError, Precision, Runtime, Way
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "load_ensemble",
     "load_in",
     "look",
+    "open_strips",
     "processors",
     "runtime_report",
     "ways_here",

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import FrameRefused, MemberFailed, Outputs
+from ..analysis import FrameRefused, MemberFailed, Outputs, StripMembers
 from ..bundle import Bundle, Card
 from ._choice import Choice
 from ._device import Device, gpus_for
@@ -31,6 +31,7 @@ class LoadedEnsemble:
     members : all of them, as the way opened them
     choice : how the way was chosen; None where there was nothing to choose
     tile_pixels : frames of more pixels than this are run in parts, where the members' reach is known
+    strips : the members for scans that still run; None where they look at whole frames only
     reach_px : pixels around one that have a part in its answer, the largest of the members'; None where that is not known
     """
 
@@ -39,6 +40,7 @@ class LoadedEnsemble:
     members: Members = field(repr=False)
     choice: Choice | None = None
     tile_pixels: int = TILE_PIXELS
+    strips: StripMembers | None = None
 
     @property
     def card(self) -> Card:
@@ -121,6 +123,8 @@ class LoadedEnsemble:
     def close(self) -> None:
         """Give back all memory that the members hold."""
         self.members.close()
+        if self.strips is not None:
+            self.strips.close()
 
 
 def noise_of(shape: tuple[int, int], card: Card) -> NDArray[np.float32]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,22 +19,32 @@ class OnnxRuntimeSession:
     """One member on ONNX Runtime, with one thread of its own."""
 
     def __init__(self, file: Path) -> None:
-        _share_memory()
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.use_env_allocators", "1")
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
-            raise LoadError(f"member {file.name} can't be loaded: {error}") from error
+        self._session = _session(file.name, str(file))
         self.providers = tuple(self._session.get_providers())
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         output: NDArray[np.float32] = self._session.run(["probability"], {"frame": tensor})[0]
         return output
+
+
+def _session(name: str, model: str | bytes) -> Any:
+    _share_memory()
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
+        raise LoadError(f"member {name} can't be loaded: {error}") from error
+
+
+def _network(model: bytes) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[np.float32]]]:
+    session = _session("in strips", model)
+    names = [one.name for one in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
 @cache
@@ -45,4 +57,4 @@ def _share_memory() -> None:
 
 def onnxruntime_way() -> Way:
     """ONNX Runtime on the CPU."""
-    return Way("onnxruntime", f"onnxruntime {onnxruntime.__version__}", "float32", pooled(OnnxRuntimeSession))
+    return Way("onnxruntime", f"onnxruntime {onnxruntime.__version__}", "float32", pooled(OnnxRuntimeSession), _network)

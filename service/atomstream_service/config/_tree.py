@@ -115,6 +115,14 @@ class Config(_Confined):
     )
     channel: str | None = Field(None, description="name of the channel to analyse; null = each frame's first")
     partial_frames: bool = Field(False, description="analyse frames of scans that still run, too")
+    strip_rows: int | None = Field(
+        None,
+        ge=8,
+        le=512,
+        multiple_of=8,
+        description="frames of scans that still run go to the members in strips of so many rows, so that the complete one is answered sooner. "
+        "null = only complete frames are looked at",
+    )
     maps: bool = Field(True, description="publish mean and std maps")
     max_pixels: int = Field(1 << 26, ge=64, le=1 << 32, description="largest frame accepted, in pixels")
     max_upload_bytes: int = Field(1 << 30, ge=1 << 10, description="largest bundle that may be uploaded, in bytes")

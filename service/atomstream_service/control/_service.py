@@ -211,6 +211,7 @@ class Service:
             "members": {member: {"state": state, "latency_ms": running.get(member, {}).get("latency_ms")} for member, state in wish.states.items()},
             "drift": self.drift.sources,
             "deadline": seen.get("deadline"),
+            "scans": seen.get("scans"),
             "access": {"http": self.gatekeeper.counts(), "zeromq": seen.get("refused")},
             "streams": seen.get("streams", {}),
             "frames_per_s": timing.get("frames_per_s", 0.0),

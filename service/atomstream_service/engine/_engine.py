@@ -26,6 +26,7 @@ from ._keeping import Keeping
 from ._ledger import Ledger
 from ._publishing import Pipeline
 from ._receiving import Receiving
+from ._scans import Scans
 from ._spec import EngineSpec
 from ._staging import Staging
 from ._timing import Timing
@@ -53,7 +54,7 @@ class Engine:
     def __init__(self, spec: EngineSpec) -> None:
         config = spec.config
         loader = Loader(config.device, config.threads, config.runtime, config.precision, config.warm_shapes, config.tile_pixels)
-        self.staging = Staging(loader, config.warm_shapes)
+        self.staging = Staging(loader, config.warm_shapes, config.strip_rows, config.threads)
         wanted = spec.wanted
         ensemble = self.staging.load(wanted.folder)
         make_ready()
@@ -77,9 +78,13 @@ class Engine:
         if spec.drift is not None:
             self.watch.restore(spec.drift, lambda sha256: ensemble.card.member_ids if sha256 == ensemble.bundle.sha256 else None)
         active = Active(ensemble, wanted.generation, states, wanted.selected)
-        self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map, deadline)
+        scans = None if config.strip_rows is None else Scans(self.intake.command, lambda: self.inference.active)
+        self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map, deadline, scans)
+        offer = None if scans is None else scans.offer
         self._receiving = [
-            Receiving(FrameSocket(endpoint, guard=self.guard if config.curve_for(endpoint) else None), slot, config, self.ledger, self.pipeline.say_at_once)
+            Receiving(
+                FrameSocket(endpoint, guard=self.guard if config.curve_for(endpoint) else None), slot, config, self.ledger, self.pipeline.say_at_once, offer
+            )
             for endpoint, slot in zip(config.frames, self.intake.frames, strict=True)
         ]
 

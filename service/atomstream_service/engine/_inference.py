@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, infer, pixel_size_in_nm, prepare
+from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, RunMembers, infer, pixel_size_in_nm, prepare
 from atomstream_models.each import Each
 from atomstream_models.runtime import LoadedEnsemble
 from atomstream_wire import Event, Failure
@@ -24,6 +24,7 @@ from ._intake import Intake
 from ._ledger import Ledger
 from ._memory import give_memory_back
 from ._publishing import Pipeline
+from ._scans import Scans
 from ._trial import Reverted, Trial
 from ._wanted import Wanted
 from ._work import Active, Job, Work
@@ -62,10 +63,19 @@ class Inference:
     reverted : the last trial that failed
     candidate : the ensemble that runs beside the live one
     deadline : how many members a frame has time for; None where all run
+    scans : those that still run; None where only complete frames are looked at
     """
 
     def __init__(
-        self, active: Active, intake: Intake[Job], pipeline: Pipeline, ledger: Ledger, config: Config, each: Each, deadline: Deadline | None = None
+        self,
+        active: Active,
+        intake: Intake[Job],
+        pipeline: Pipeline,
+        ledger: Ledger,
+        config: Config,
+        each: Each,
+        deadline: Deadline | None = None,
+        scans: Scans | None = None,
     ) -> None:
         self._active = active
         self._intake = intake
@@ -80,6 +90,7 @@ class Inference:
         self.reverted: Reverted | None = None
         self.candidate: Candidate | None = None
         self.deadline = deadline
+        self.scans = scans
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
@@ -255,25 +266,28 @@ class Inference:
 
     def _attempt(self, active: Active, job: Job, left_out: Iterable[str]) -> _Run:
         frame, taken = job.frame, time.perf_counter()
+        scans = self.scans if job.done is None and frame.complete else None
         prepared = prepare(
             job.image,
             pixel_size_in_nm(frame.pixel_size, frame.pixel_unit),
             active.ensemble.card,
             valid_rows=frame.valid_rows,
             max_pixels=self._config.max_pixels,
+            carried=None if scans is None else scans.carried(job, active),
         )
+        run = active.ensemble.answer if scans is None else scans.run_for(job, active, prepared)
         ready = time.perf_counter()
         members = [member for member in active.members_in(MemberState.ENABLED) if member not in left_out]
         # A trial is to see every member, and who asks for a single frame waits for all of them.
         if self.deadline is None or prepared.tensor is None or job.done is not None or self.trial is not None:
-            return _Run(active, prepared, ready, *self._infer(active, prepared, members))
+            return _Run(active, prepared, ready, *self._infer(active, prepared, members, run))
         ensemble, pixels = active.ensemble, prepared.tensor.size
         members = self.deadline.choose(members, ensemble.card, ensemble.at_once, pixels, 1000 * (ready - taken))
-        inferred, failed = self._infer(active, prepared, members)
+        inferred, failed = self._infer(active, prepared, members, run)
         self.deadline.ran(len(members), ensemble.at_once, pixels, 1000 * (time.perf_counter() - ready))
         return _Run(active, prepared, ready, inferred, failed)
 
-    def _infer(self, active: Active, prepared: Prepared, members: Sequence[str]) -> tuple[Inferred, dict[str, str]]:
+    def _infer(self, active: Active, prepared: Prepared, members: Sequence[str], run: RunMembers) -> tuple[Inferred, dict[str, str]]:
         """Run some members; a frame that one of them fails on is run again by the rest.
 
         A member is blamed only where another one could run: what all fail on is the frame's fault.
@@ -281,7 +295,7 @@ class Inference:
         failed: dict[str, str] = {}
         while members:
             try:
-                return infer(prepared, active.ensemble.card, members, active.ensemble.answer, self._each), failed
+                return infer(prepared, active.ensemble.card, members, run, self._each), failed
             except MemberFailed as error:
                 failed[error.member] = str(error)
                 members = [member for member in members if member not in failed]

@@ -84,6 +84,7 @@ class Operations:
                 "tracks": None if (tracks := self._engine.pipeline.tracks) is None else asdict(tracks.summary),
                 "timing": self._engine.timing.summary(),
                 "deadline": None if inference.deadline is None else inference.deadline.summary(),
+                "scans": None if inference.scans is None else inference.scans.summary(),
                 "unwatched": self._engine.afterwards.skipped,
                 "failed_after": self._engine.afterwards.failed,
                 "refused": None if (guard := self._engine.guard) is None else guard.refused(),

@@ -27,12 +27,22 @@ _LONGEST_TOPIC = 200
 class Receiving:
     """Takes messages off one socket as fast as they come, so that none ages unseen in ZeroMQ's buffers."""
 
-    def __init__(self, socket: FrameSocket, slot: Slot[Job], config: Config, ledger: Ledger, refuse: Callable[[Failure], None]) -> None:
+    def __init__(
+        self,
+        socket: FrameSocket,
+        slot: Slot[Job],
+        config: Config,
+        ledger: Ledger,
+        refuse: Callable[[Failure], None],
+        offer: Callable[[Job], None] | None = None,
+    ) -> None:
+        """offer : who looks at frames of scans that still run, before they are complete."""
         self._socket = socket
         self._slot = slot
         self._config = config
         self._ledger = ledger
         self._refuse = refuse
+        self._offer = offer
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="receiving", daemon=True)
 
@@ -55,15 +65,21 @@ class Receiving:
         try:
             frame = decode_frame(parts, self._config.max_pixels)
             new = self._ledger.arrived(frame.source, frame.session, frame.seq)
-            if not frame.complete and not self._config.partial_frames:
+            runs = not frame.complete
+            if runs and not self._config.partial_frames:
                 self._ledger.passed_over(frame.source)
-                return
+                new = False
+                if self._offer is None:
+                    return
             channel = self._channel(frame)
         except WireError as error:
             self._reject(error, _decoded(parts[0]) if parts else None, noted=error.code != _NO_CHANNEL)
             return
+        job = Job(frame, channel, frame.channels[channel], t_recv, clock_recv)
+        if runs and self._offer is not None:
+            self._offer(job)
         if new:
-            self._slot.put(Job(frame, channel, frame.channels[channel], t_recv, clock_recv))
+            self._slot.put(job)
 
     def _channel(self, frame: Frame) -> str:
         wanted = self._config.channel

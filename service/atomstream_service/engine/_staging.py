@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,16 +10,20 @@ from pathlib import Path
 
 from atomstream_models.analysis import MemberFailed
 from atomstream_models.bundle import BundleError, open_bundle
-from atomstream_models.runtime import LoadedEnsemble, Loader, LoadError
+from atomstream_models.runtime import LoadedEnsemble, Loader, LoadError, open_strips
 
 from ..transport import STOPPING, CommandRefused
+
+log = logging.getLogger(__name__)
 
 
 class Staging:
     """Loaded ensembles by checksum, the live one not among them."""
 
-    def __init__(self, loader: Loader, shapes: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, loader: Loader, shapes: Sequence[tuple[int, int]], strip_rows: int | None = None, threads: int | None = None) -> None:
         self._loader = loader
+        self._strip_rows = strip_rows
+        self._threads = threads
         self._shapes = shapes
         # One thread for all loading: the C library keeps a heap for each thread, and each would hold what a loading left behind.
         self._loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
@@ -48,6 +53,11 @@ class Staging:
         except Exception:
             ensemble.close()
             raise
+        if self._strip_rows is not None:
+            try:
+                ensemble.strips = open_strips(ensemble, self._strip_rows, self._threads)
+            except LoadError as error:
+                log.warning("%s %s looks at scans once they are complete: %s", ensemble.card.name, ensemble.card.version, error)
         return ensemble
 
     def stage(self, sha256: str, folder: Path) -> None:
