@@ -39,3 +39,24 @@ def test_frames_that_have_no_time_for_all_members_say_who_was_used_and_that_some
         assert len(one.atoms) == 2
     assert (deadline["members"], deadline["of"], deadline["order"]) == (2, 4, "rank")
     assert single["members_used"] == ["m00", "m01", "m02", "m03"]
+
+
+def test_where_all_that_had_time_fail_another_member_answers(tmp_path: Path) -> None:
+    bundle = make_plain_bundle(tmp_path / "bundle", biases=(2.0, -0.9, -0.8), fragile=0)
+    image = dots((64, 64), [(20.0, 20.0), (40.0, 44.0)])
+    dark = image.copy()
+    dark[60, 60] = -9.0
+    with (
+        launched(tmp_path / "state", bundle=str(bundle.folder), config=_NO_TIME.replace("threads = 2", "threads = 1")) as service,
+        FramePublisher("scope", service.frames) as publisher,
+        ResultSubscriber(service.results, kinds=("atoms", "error")) as results,
+    ):
+        assert publisher.wait_for_reader()
+        used = []
+        for frame in (image, image, dark, image):
+            publisher.publish(frame, pixel_size=(0.01, 0.01))
+            answer = results.receive(20)
+            assert isinstance(answer, Atoms)
+            used.append(answer.report.members_used)
+
+    assert used[1:] == [("m00",), ("m01",), ("m01",)]

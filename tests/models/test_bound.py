@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from atomstream_models.combine import mean_std
 from atomstream_models.runtime import LoadedEnsemble, LoadError, Way, _bound, accept, load_ensemble
 from atomstream_models.runtime._accelerator import AcceleratorFailed
 from atomstream_models.runtime._bound import BoundMembers
+from atomstream_models.runtime._gate import Gate
 from atomstream_models.runtime._gpus import open_on
 from atomstream_models.runtime._lending import Lending
 from atomstream_models.runtime._sharded import merged
@@ -221,3 +225,48 @@ def test_lent_memory_is_lent_again_once_no_view_of_it_is_left() -> None:
     del other, again
     gc.collect()
     assert sorted(ended) == sorted(made)
+
+
+def test_several_devices_run_at_the_same_time_and_none_while_one_is_made_ready() -> None:
+    gate = Gate()
+    both = threading.Barrier(2, timeout=10)
+    seen: list[str] = []
+
+    def frame() -> None:
+        with gate.frame():
+            both.wait()
+            seen.append("frame")
+
+    def alone() -> None:
+        with gate.alone():
+            seen.append("alone")
+
+    with ThreadPoolExecutor(3) as pool:
+        frames = [pool.submit(frame) for _ in range(2)]
+        for one in frames:
+            one.result(10)
+        with gate.frame():
+            waiting = pool.submit(alone)
+            time.sleep(0.1)
+            assert "alone" not in seen
+        waiting.result(10)
+
+    assert seen == ["frame", "frame", "alone"]
+
+
+def test_a_device_that_fails_on_a_frame_refuses_it_and_answers_the_next(
+    graphene: Bundle, bound: BoundMembers, device: HostDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = bound.run(NOISE, ["m00", "m03"]).maps
+
+    def fails(address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        raise AcceleratorFailed("no page-locked memory")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(device, "fetch", fails)
+        with pytest.raises(FrameRefused, match="no page-locked memory"):
+            bound.run(NOISE, ["m00", "m03"])
+    answer = bound.run(NOISE, ["m00", "m03"])
+
+    np.testing.assert_array_equal(np.stack(answer.maps), np.stack(wanted))
+    assert all(0 < bound.last_ms[member] < 1e4 for member in ("m00", "m03"))

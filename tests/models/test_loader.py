@@ -118,3 +118,20 @@ def test_openvino_is_not_even_imported_where_onnx_runtime_is_asked_for() -> None
     script = "import sys\nfrom atomstream_models.runtime import ways_here\nways_here('cpu', 'onnxruntime', 'fast')\nsys.exit('openvino' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_what_failed_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(files: object, threads: object) -> None:
+        raise LoadError("no room just now")
+
+    working = openvino_ways(fast=False)[0]
+    monkeypatch.setattr(_loader, "openvino_ways", lambda fast: ([Way("openvino", working[0].runtime, "float32", refuse)], None))  # type: ignore[arg-type]
+    loader = Loader("cpu", shapes=[(64, 64)])
+    first = loader.load(make_plain_bundle(tmp_path / "one", biases=(-1.0, 0.0)))
+    monkeypatch.setattr(_loader, "openvino_ways", lambda fast: (working, None))
+    second = loader.load(make_plain_bundle(tmp_path / "two", biases=(-1.0, 0.0)))
+
+    assert first.choice is not None
+    assert second.choice is not None
+    assert [one.complaint for one in first.choice.tried] == [None, "no room just now"]
+    assert [one.complaint for one in second.choice.tried] == [None, None]

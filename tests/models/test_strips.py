@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 import onnx
@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from atomstream_models.analysis import Prepared, RunningScan, prepare
+from atomstream_models.analysis import MemberFailed, Prepared, RunningScan, prepare
 from atomstream_models.bundle import Bundle
 from atomstream_models.normalize import fitter
 from atomstream_models.runtime import LoadedEnsemble, LoadError, load_ensemble, load_in, open_strips, ways_here
@@ -147,3 +147,35 @@ def test_a_frame_keeps_its_own_scaling_where_the_one_before_was_another(ensemble
     near = prepare(image, None, ensemble.card, carried=alike.scaling).tensor
     assert near is not None
     assert 0 < np.abs(near - own.tensor).max() < 0.2
+
+
+def test_a_member_that_fails_on_the_way_down_is_named(graphene: Bundle) -> None:
+    strips = open_strips(load_ensemble(graphene, "cpu"), 16, 2)
+    run = strips.begin(["m00", "m01"], 64, 64)
+
+    def fails(inputs: object) -> NoReturn:
+        raise RuntimeError("out of memory")
+
+    run._members[1]._call = fails
+    with pytest.raises(MemberFailed, match="m01: out of memory"):
+        run.feed(np.zeros((1, 1, 16, 64), np.float32))
+
+
+def test_rows_beyond_those_of_the_channel_are_not_waited_for(ensemble: LoadedEnsemble) -> None:
+    image = SimulatedMicroscope(5, (104, 96)).next_frame().image
+    scan, prepared = _scan(ensemble, image)
+    scan.advance(image, 512)
+    assert prepared.tensor is not None
+
+    assert scan.rows_seen == 96
+    assert scan.answer(prepared.tensor, ["m00"]) is not None
+
+
+def test_a_network_of_old_operators_is_refused_by_name(tmp_path: Path) -> None:
+    frame = helper.make_tensor_value_info("frame", TensorProto.FLOAT, ["n", 1, "h", "w_"])
+    answer = helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w_"])
+    graph = helper.make_graph([helper.make_node("Sigmoid", ["frame"], ["probability"])], "member", [frame], [answer])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)]), str(tmp_path / "m.onnx"))
+
+    with pytest.raises(LoadError, match="opset 13"):
+        strip_network(tmp_path / "m.onnx", 16)

@@ -120,3 +120,11 @@ def test_in_tiles_the_shipped_members_answer_as_on_the_whole_frame(graphene: Bun
     np.testing.assert_allclose(np.stack(parts.maps), np.stack(whole.maps), atol=1e-5)
     np.testing.assert_allclose(finish(parts, graphene.card).atoms, finish(whole, graphene.card).atoms, atol=1e-4)
     assert set(ensemble.last_ms) == set(graphene.card.member_ids)
+
+
+@pytest.mark.parametrize("side", [4096, 5120, 6144, 8192])
+def test_all_parts_of_a_frame_look_at_as_much_so_that_nothing_is_made_ready_for_many_sizes(side: int) -> None:
+    parts = tiles((side, side), 121, 8, 5 << 20)
+
+    assert len(parts) > 1
+    assert len({tuple(cut.stop - cut.start for cut in part.look) for part in parts}) == 1

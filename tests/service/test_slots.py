@@ -115,3 +115,20 @@ def test_a_frame_wakes_the_waiting_inference_thread() -> None:
     waiting.join(5)
 
     assert got == ["a"]
+
+
+def test_what_may_be_done_aside_waits_for_frames_and_commands() -> None:
+    intake = _intake(2)
+    done: list[str] = []
+    intake.aside(lambda: done.append("aside"))
+    intake.frames[0].put("first")
+    intake.frames[1].put("second")
+    intake.command(lambda: done.append("command"))
+    taken = [intake.take(0.1) for _ in range(4)]
+
+    assert taken[1:3] == ["first", "second"]
+    for one in (taken[0], taken[3]):
+        assert callable(one)
+        one()
+    assert done == ["command", "aside"]
+    assert intake.take(0.0) is None

@@ -68,6 +68,7 @@ class RunningScan:
         MemberFailed
             when a member's session fails.
         """
+        rows = min(rows, len(image))
         while self.rows_seen + self._strip_rows <= rows:
             part = slice(self.rows_seen, self.rows_seen + self._strip_rows)
             strip = self.scaling(image[part])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..analysis import FrameRefused, MemberFailed, Outputs
 from ._accelerator import Accelerator, AcceleratorFailed
+from ._gate import Gate
 from ._mean_std import mean_std_network, use_of
 from ._static import static_member
 from ._ways import LoadError
@@ -27,8 +27,8 @@ _Output = tuple[str, tuple[int, ...], int]
 """A name of the network, shape, address on the device; of an input the kind of numbers, too."""
 _SETTLING = 3
 """Runs until a session has allocated what it needs and its work is captured."""
-_capturing = threading.Lock()
-"""While a session's work is captured, no other thread may use a GPU. Held for a frame, or for a single session that is made or captured beside the stream."""
+_gate = Gate()
+"""While a session's work is captured, no other thread may use a GPU; so sessions beside the stream are made and captured one at a time, between frames."""
 
 
 class BoundMembers:
@@ -51,7 +51,7 @@ class BoundMembers:
         self._half = half
         self._channels_last = channels_last
         self._sets: OrderedDict[tuple[int, int], _Sessions] = OrderedDict()
-        with _capturing:
+        with _gate.alone():
             first = _session(next(iter(files.values())).read_bytes(), self._providers(graphs=False))
             self._channels = int(first.get_outputs()[0].shape[1])
             self.providers = tuple(first.get_providers())
@@ -60,13 +60,16 @@ class BoundMembers:
 
     def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> Outputs:
         sessions = self._sessions((tensor.shape[2], tensor.shape[3]))
-        with _capturing:
-            outputs, took_ms = sessions.run(tensor, members)
+        try:
+            with _gate.frame():
+                outputs, took_ms = sessions.run(tensor, members)
+        except AcceleratorFailed as error:
+            raise FrameRefused("too_large", f"the device could not answer: {error}") from error
         self.last_ms.update(zip(members, took_ms, strict=True))
         return outputs
 
     def close(self) -> None:
-        with _capturing:
+        with _gate.alone():
             while self._sets:
                 self._sets.popitem()[1].close()
             self._device.close()
@@ -75,7 +78,7 @@ class BoundMembers:
         if shape not in self._sets:
             try:
                 self._make(shape)
-            except (LoadError, AcceleratorFailed) as error:
+            except Exception as error:  # ONNX Runtime raises types of its own that share no documented base, for want of memory most likely
                 rows, columns = shape
                 raise FrameRefused("too_large", f"the members can't be made ready for frames of {rows}x{columns} pixels: {error}") from error
         self._sets.move_to_end(shape)
@@ -83,7 +86,7 @@ class BoundMembers:
 
     def _make(self, shape: tuple[int, int]) -> None:
         while len(self._sets) >= _SHAPES:
-            with _capturing:
+            with _gate.alone():
                 self._sets.popitem(last=False)[1].close()
         self._sets[shape] = _Sessions(self._networks(shape), self._channels, shape, self._device, self._providers)
 
@@ -109,7 +112,7 @@ class _Sessions:
         sizes = {"frame": math.prod(shape) * _FLOAT32_BYTES, "maps": count * self._map_bytes, "mean": self._map_bytes, "std": self._map_bytes}
         self._at: dict[str, int] = {}
         try:
-            with _capturing:
+            with _gate.alone():
                 for name, size in {**sizes, "used": count, "share": count * _FLOAT32_BYTES}.items():
                     self._at[name] = device.allocate(size)
             for k, (member, network) in enumerate(networks.items()):
@@ -145,7 +148,8 @@ class _Sessions:
         if len(members) > 1:
             together()
             mean, std = device.fetch(self._at["mean"], self._map), device.fetch(self._at["std"], self._map)
-        took_ms = device.wait()
+        # Marks of a run that was broken off come first.
+        took_ms = device.wait()[-len(members) :]
         return Outputs(maps, mean, std), took_ms
 
     def close(self) -> None:
@@ -166,14 +170,17 @@ class _Sessions:
 
     def _ready(self, network: bytes, providers: Callable[..., list[Any]], inputs: Sequence[_Input], outputs: Sequence[_Output]) -> _Run:
         """A session that has settled, its work captured where the device can do all of it."""
-        with _capturing:
+        with _gate.alone():
             try:
-                run = _Run(network, providers(graphs=True), self._device, inputs, outputs)
-            except LoadError:
-                run = _Run(network, providers(graphs=False), self._device, inputs, outputs)
-            for _ in range(_SETTLING):
-                run()
-            self._device.wait()
+                return self._settled(network, providers(graphs=True), inputs, outputs)
+            except Exception:  # ONNX Runtime raises types of its own that share no documented base
+                return self._settled(network, providers(graphs=False), inputs, outputs)
+
+    def _settled(self, network: bytes, providers: list[Any], inputs: Sequence[_Input], outputs: Sequence[_Output]) -> _Run:
+        run = _Run(network, providers, self._device, inputs, outputs)
+        for _ in range(_SETTLING):
+            run()
+        self._device.wait()
         return run
 
 

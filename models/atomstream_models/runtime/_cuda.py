@@ -80,7 +80,8 @@ class Cuda:
         array = np.ascontiguousarray(array)
         if self._staged is None or self._staged[1] < array.nbytes:
             if self._staged is not None:
-                self._unlock_pages(self._staged[0])
+                old, self._staged = self._staged[0], None
+                self._unlock_pages(old)
             self._staged = (self._lock_pages(array.nbytes), array.nbytes)
         ctypes.memmove(self._staged[0], array.ctypes.data, array.nbytes)
         self._copy(address, self._staged[0], array.nbytes, _TO_DEVICE)

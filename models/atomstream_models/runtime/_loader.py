@@ -120,7 +120,10 @@ class Loader:
             tried = (
                 [Tried(way, None) for way in ways] if len(ways) == 1 else _race(ways, bundle, [one.id for one in at_once], noise_of(self._shape, bundle.card))
             )
-            self._measured[kind] = tuple(sorted(tried, key=lambda one: np.inf if one.complaint is not None else one.ms or 0.0))
+            ranked = tuple(sorted(tried, key=lambda one: np.inf if one.complaint is not None else one.ms or 0.0))
+            if any(one.complaint is not None for one in ranked):
+                return ranked  # it may be this bundle's fault, or a moment's
+            self._measured[kind] = ranked
         return self._measured[kind]
 
 

@@ -19,6 +19,8 @@ FIRST_ROW, ROWS = "first_row", "rows"
 """Inputs besides the strip: the number of its first row in the frame, and how many rows the frame has; int64, shape (1,)."""
 _POINTWISE = frozenset(("BatchNormalization", "Cast", "Clip", "Elu", "HardSigmoid", "Identity", "LeakyRelu", "Relu", "Sigmoid", "Tanh"))
 _OVER_CHANNELS = frozenset(("LogSoftmax", "Softmax"))
+_OLDEST_OPSET = 13
+"""Since then, arguments such as the ends of a Slice are inputs, and comparisons take whole numbers."""
 _REPEATS = frozenset(((b"asymmetric", b"floor"), (b"half_pixel", b"round_prefer_floor"), (b"half_pixel", b"round_prefer_ceil")))
 """Grids on which the nearest row is the one that a row comes from."""
 _TOGETHER = frozenset(("Add", "Concat", "Mul", "Sub", "Sum"))
@@ -84,7 +86,13 @@ def strip_network(file: Path, strip_rows: int) -> StripNetwork:
     NotInStrips
         where an operator can't be followed.
     """
-    return _Builder(onnx.load(str(file)), strip_rows).build()
+    model = onnx.load(str(file))
+    if any(one.domain in ("", "ai.onnx") and one.version < _OLDEST_OPSET for one in model.opset_import):
+        raise NotInStrips(f"operators older than those of opset {_OLDEST_OPSET}")
+    try:
+        return _Builder(model, strip_rows).build()
+    except onnx.checker.ValidationError as error:
+        raise NotInStrips(str(error)) from error
 
 
 class _Builder:

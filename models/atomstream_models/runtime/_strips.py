@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +69,10 @@ class PooledStripRun:
 
     def _together(self, strip: NDArray[np.float32], times: int) -> None:
         first = range(self._fed, self._fed + times * self._strip_rows, self._strip_rows)
-        for _ in self._pool.map(lambda one: [one.step(strip, row) for row in first], self._members):
-            pass  # going through them waits for the last and raises what went wrong
+        working = [self._pool.submit(_go_down, one, strip, first) for one in self._members]
+        wait(working)
+        for one in working:
+            one.result()
         self._fed += times * self._strip_rows
 
 
@@ -98,6 +100,11 @@ class _Member:
         begin, end = max(top, 0), min(top + answer.shape[1], rows)
         if end > begin:
             self.maps[:, begin:end] = answer[:, begin - top : end - top]
+
+
+def _go_down(member: _Member, strip: NDArray[np.float32], first_rows: range) -> None:
+    for row in first_rows:
+        member.step(strip, row)
 
 
 def open_strips(ensemble: LoadedEnsemble, strip_rows: int, threads: int | None) -> PooledStripMembers:

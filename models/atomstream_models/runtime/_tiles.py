@@ -48,8 +48,10 @@ def _core(side: int, count: int, step: int) -> int:
 
 
 def _cuts(side: int, count: int, step: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
+    """All look at as much, so that nothing is made ready for many sizes."""
     core = _core(side, count, step)
+    look = min(side, core + 2 * halo)
     for begin in range(0, side, core):
         end = min(side, begin + core)
-        first, last = max(0, begin - halo), min(side, end + halo)
-        yield slice(first, last), slice(begin - first, end - first), slice(begin, end)
+        first = min(max(0, begin - halo), side - look)
+        yield slice(first, first + look), slice(begin - first, end - first), slice(begin, end)

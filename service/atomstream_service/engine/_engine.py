@@ -78,7 +78,7 @@ class Engine:
         if spec.drift is not None:
             self.watch.restore(spec.drift, lambda sha256: ensemble.card.member_ids if sha256 == ensemble.bundle.sha256 else None)
         active = Active(ensemble, wanted.generation, states, wanted.selected)
-        scans = None if config.strip_rows is None else Scans(self.intake.command, lambda: self.inference.active)
+        scans = None if config.strip_rows is None else Scans(self.intake.aside, lambda: (self.inference.active, self.inference.failures))
         self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map, deadline, scans)
         offer = None if scans is None else scans.offer
         self._receiving = [
@@ -102,6 +102,8 @@ class Engine:
     def stop(self) -> None:
         """Answer what is being worked on, then end; what comes after is refused, so that nobody waits for an answer for ever."""
         self.intake.close()
+        if self.inference.scans is not None:
+            self.inference.scans.close()
         for receiving in self._receiving:
             receiving.stop()
         self.inference.stop()

@@ -282,13 +282,15 @@ class Inference:
         if self.deadline is None or prepared.tensor is None or job.done is not None or self.trial is not None:
             return _Run(active, prepared, ready, *self._infer(active, prepared, members, run))
         ensemble, pixels = active.ensemble, prepared.tensor.size
-        members = self.deadline.choose(members, ensemble.card, ensemble.at_once, pixels, 1000 * (ready - taken))
-        inferred, failed = self._infer(active, prepared, members, run)
-        self.deadline.ran(len(members), ensemble.at_once, pixels, 1000 * (time.perf_counter() - ready))
+        chosen = self.deadline.choose(members, ensemble.card, ensemble.at_once, pixels, 1000 * (ready - taken))
+        followed = 0 if scans is None else scans.followed
+        inferred, failed = self._infer(active, prepared, chosen, run, [member for member in members if member not in chosen])
+        if scans is None or scans.followed == followed:  # what was seen while the scan ran says nothing of the next frame
+            self.deadline.ran(len(chosen), ensemble.at_once, pixels, 1000 * (time.perf_counter() - ready))
         return _Run(active, prepared, ready, inferred, failed)
 
-    def _infer(self, active: Active, prepared: Prepared, members: Sequence[str], run: RunMembers) -> tuple[Inferred, dict[str, str]]:
-        """Run some members; a frame that one of them fails on is run again by the rest.
+    def _infer(self, active: Active, prepared: Prepared, members: Sequence[str], run: RunMembers, spare: Sequence[str] = ()) -> tuple[Inferred, dict[str, str]]:
+        """Run some members; a frame that one of them fails on is run again by the rest, and where none is left, by one of the spare ones.
 
         A member is blamed only where another one could run: what all fail on is the frame's fault.
         """
@@ -299,6 +301,8 @@ class Inference:
             except MemberFailed as error:
                 failed[error.member] = str(error)
                 members = [member for member in members if member not in failed]
+                if not members:
+                    members, spare = spare[:1], spare[1:]
         raise NoMember("; ".join(failed.values()) or "no member is enabled")
 
     def _is_somebody_beside(self, run: _Run) -> bool:

@@ -1,4 +1,4 @@
-"""What the inference thread does next: commands first, then frames of every socket and requests in turn."""
+"""What the inference thread does next: commands first, then frames of every socket and requests in turn, then what may be done aside."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Intake(Generic[T]):
         self._requests: deque[T] = deque()
         self._most_requests = requests
         self._commands: deque[Command] = deque()
+        self._aside: deque[Command] = deque()
         self._turn = 0
         self._closed = False
 
@@ -51,6 +52,13 @@ class Intake(Generic[T]):
         with self._changed:
             self._check_open()
             self._commands.append(command)
+            self._changed.notify_all()
+
+    def aside(self, command: Command) -> None:
+        """Have the inference thread call `command` once no frame waits; raises what `command` does."""
+        with self._changed:
+            self._check_open()
+            self._aside.append(command)
             self._changed.notify_all()
 
     def take(self, timeout_s: float) -> T | Command | None:
@@ -86,4 +94,4 @@ class Intake(Generic[T]):
             if item is not None:
                 self._turn = lane + 1
                 return item
-        return None
+        return self._aside.popleft() if self._aside else None

@@ -130,8 +130,9 @@ class Pipeline:
         if self.tracks is not None and tracked:
             answer = replace(answer, atoms=self.tracks.link(_scene(work.job), answer.atoms))
         done = time.perf_counter()
-        if self._deadline is not None and work.job.done is None:
-            self._deadline.finished(work.job.image.size, 1000 * (done - work.clock_inferred))
+        tensor = work.inferred.prepared.tensor
+        if self._deadline is not None and work.job.done is None and tensor is not None:
+            self._deadline.finished(tensor.size, 1000 * (done - work.clock_inferred))
         flags = answer.flags
         if answer.members_used and len(answer.members_used) < len(work.active.members_in(MemberState.ENABLED)):
             flags = (*flags, "degraded")
