@@ -1,9 +1,10 @@
 """Our frames against AtomAI's: the same 512x512 frames, whole, from pixels to atoms, in turns on this machine.
 
     python benchmarks/versus_atomai.py WORK --prepare                       # once: AtomAI 0.8.1 into WORK/packages
-    python benchmarks/frames_versus_atomai.py WORK --train                  # once: eight of its Unets by the recipe of `graphene`
+    python benchmarks/frames_versus_atomai.py WORK --train                  # once, for hours: eight of its Unets by the recipe of `graphene`
     python benchmarks/frames_versus_atomai.py WORK [--json FILE]
 
+WORK/preset may hold fewer members (any `weights.pt` of AtomAI's Unet with 16 filters); they are taken in turns to make eight.
 AtomAI's EnsemblePredictor and Locator run in a process of their own. On our side the same weights, imported, run in every way that this machine
 has, and so does the shipped `graphene`. The locators alone get a map of 2048x2048 pixels with 19881 known centres.
 """
@@ -101,18 +102,26 @@ def _train(work: Path) -> None:
 
 def _tar(work: Path, scratch: Path) -> Path:
     """The trained members as AtomAI's EnsembleTrainer saves an ensemble."""
-    about = {"model_type": "seg", "model": "Unet", "nb_classes": 3, "nb_filters": 16, "layers": [1, 2, 2, 3]}
+    files = sorted((work / "preset").rglob("weights.pt"))
+    weights = {k: torch.load(files[k % len(files)], weights_only=True) for k in range(_MEMBERS)}
+    about = {"model_type": "seg", "model": "Unet", "nb_classes": _channels(weights[0]), "nb_filters": 16, "layers": [1, 2, 2, 3]}
     options = {"batch_norm": True, "dropout": False, "upsampling": "bilinear", "with_dilation": False}
-    weights = {k: torch.load(file, weights_only=True) for k, file in enumerate(sorted((work / "preset").rglob("weights.pt"))[:_MEMBERS])}
     file = scratch / "ensemble.tar"
     torch.save({**about, **options, "weights": {k: dict(one) for k, one in weights.items()}}, file)
     return file
 
 
+def _channels(weights: Mapping[str, torch.Tensor]) -> int:
+    return int(weights["px.weight"].shape[0])
+
+
 def _imported(work: Path, scratch: Path) -> Mapping[str, Bundle]:
     """The same weights as AtomAI's, and the shipped ensemble."""
     out = scratch / "imported"
-    import_checkpoints([_tar(work, scratch)], out, name="preset", version="1", classes=["host", "impurity"], pixel_size_nm=(0.0075, 0.016), threshold=0.5)
+    tar = _tar(work, scratch)
+    one_class = _channels(torch.load(tar, weights_only=True)["weights"][0]) == 1
+    classes = ["atom"] if one_class else ["host", "impurity"]
+    import_checkpoints([tar], out, name="preset", version="1", classes=classes, pixel_size_nm=(0.0075, 0.016), threshold=0.5)
     return {"same weights": open_bundle(out), "graphene": open_bundle(find_bundle("graphene", scratch))}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from atomstream_service.logs import flush_logs
 # No test is about time, and the first example may wait for a compiler.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+# To race the runtimes takes a second at every start of a service; where that is what a test is about, it says so.
+os.environ["ATOMSTREAM_RUNTIME"] = "onnxruntime"
 
 ROOT = Path(__file__).parents[1]
 REAL_FRAMES = ROOT.parent / "shared" / "data"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterator
 
@@ -13,7 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from atomstream_client import Atoms, FramePublisher, RequestFailed, ResultSubscriber
 from atomstream_models.simulation import SimulatedMicroscope
-from atomstream_service.demo import Launched
+from atomstream_service.demo import Launched, launched
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """One that chooses its runtime itself."""
+    with launched(tmp_path_factory.mktemp("service") / "state", environment={**os.environ, "ATOMSTREAM_RUNTIME": "auto"}) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

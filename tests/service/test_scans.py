@@ -97,11 +97,9 @@ def test_where_a_member_fails_while_it_is_followed_the_frame_is_run_whole(scans:
     if fails_after_rows:
         scans.offer(_job(1, fails_after_rows))
         aside.go_on()
-        scan = scans._scans["scope"].scan
-        assert scan is not None
-        scan._run._members[1]._call = _fail  # type: ignore[attr-defined]
+        strips.members["m01"].call_last = _fail
     else:
-        strips.calls["m01"] = _fail
+        strips.members["m01"].call = _fail
         for rows in (16, 32, 48):
             scans.offer(_job(1, rows))
             aside.go_on()

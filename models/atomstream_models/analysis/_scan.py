@@ -20,8 +20,8 @@ class StripRun(Protocol):
         """Take the next rows, (1, 1, strip rows, columns)."""
         ...
 
-    def finish(self) -> Outputs:
-        """The answers, once all rows have come."""
+    def finish(self, strip: NDArray[np.float32]) -> Outputs:
+        """Take the last rows, at most a strip's, and answer."""
         ...
 
 
@@ -81,15 +81,13 @@ class RunningScan:
             return None
         if not np.array_equal(tensor[:, :, : self.rows_seen], self._seen[:, :, : self.rows_seen]):
             return None
-        while self.rows_seen < tensor.shape[2]:
-            strip = tensor[0, 0, self.rows_seen : self.rows_seen + self._strip_rows]
-            below = self._strip_rows - len(strip)
-            self._feed(np.pad(strip, ((0, below), (0, 0))) if below else strip)
-        found = dict(zip(self.members, self._run.finish().maps, strict=True))
+        while self.rows_seen + self._strip_rows < tensor.shape[2]:
+            self._feed(tensor[0, 0, self.rows_seen : self.rows_seen + self._strip_rows])
+        found = dict(zip(self.members, self._run.finish(tensor[:, :, self.rows_seen :]).maps, strict=True))
         return Outputs([found[member] for member in members])
 
     def _feed(self, strip: NDArray[np.float32]) -> None:
-        end = min(self.rows_seen + self._strip_rows, self._seen.shape[2])
-        self._seen[0, 0, self.rows_seen : end] = strip[: end - self.rows_seen]
+        end = self.rows_seen + self._strip_rows
+        self._seen[0, 0, self.rows_seen : end] = strip
         self._run.feed(np.ascontiguousarray(strip)[None, None])
         self.rows_seen = end

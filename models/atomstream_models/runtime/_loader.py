@@ -21,7 +21,7 @@ from ._onnxruntime import onnxruntime_way
 from ._openvino import openvino_ways
 from ._ways import LoadError, Members, Precision, Runtime, Way
 
-_ROUNDS = 5
+_ROUNDS = 3
 _SHAPE = (512, 512)
 
 _Kind = tuple[frozenset[tuple[str, int]], tuple[int, int]]

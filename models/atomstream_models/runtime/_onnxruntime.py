@@ -41,7 +41,8 @@ def _session(name: str, model: str | bytes) -> Any:
         raise LoadError(f"member {name} can't be loaded: {error}") from error
 
 
-def _network(model: bytes) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[np.float32]]]:
+def open_network(model: bytes) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[np.float32]]]:
+    """Any network from its model, run on one thread from its inputs by their names to its outputs by theirs."""
     session = _session("in strips", model)
     names = [one.name for one in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
@@ -57,4 +58,4 @@ def _share_memory() -> None:
 
 def onnxruntime_way() -> Way:
     """ONNX Runtime on the CPU."""
-    return Way("onnxruntime", f"onnxruntime {onnxruntime.__version__}", "float32", pooled(OnnxRuntimeSession), _network)
+    return Way("onnxruntime", f"onnxruntime {onnxruntime.__version__}", "float32", pooled(OnnxRuntimeSession))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -23,37 +22,22 @@ class OpenVinoSession:
     """One member on OpenVINO, with one thread; frames of any shape run without being compiled anew."""
 
     def __init__(self, file: Path, bits: Literal["float32", "bfloat16"]) -> None:
-        self._request = _request(file.name, str(file), bits)
+        properties = {
+            # Its own choice is bfloat16 where the processor has it, which would show in the std maps unasked.
+            "INFERENCE_PRECISION_HINT": _HINTS[bits],
+            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        try:
+            self._request = _core().compile_model(str(file), "CPU", properties).create_infer_request()
+        except Exception as error:  # OpenVINO raises RuntimeError and types of its own
+            raise LoadError(f"member {file.name} can't be loaded by OpenVINO: {error}") from error
         self.providers = ("OpenVINO CPU",)
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         output: NDArray[np.float32] = self._request.infer({"frame": tensor}, share_inputs=True)["probability"]
         return output
-
-
-def _request(name: str, model: str | bytes, bits: Literal["float32", "bfloat16"]) -> Any:
-    properties = {
-        # Its own choice is bfloat16 where the processor has it, which would show in the std maps unasked.
-        "INFERENCE_PRECISION_HINT": _HINTS[bits],
-        "INFERENCE_NUM_THREADS": 1,
-        "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,
-    }
-    try:
-        core = _core()
-        return core.compile_model(model if isinstance(model, str) else core.read_model(model), "CPU", properties).create_infer_request()
-    except Exception as error:  # OpenVINO raises RuntimeError and types of its own
-        raise LoadError(f"member {name} can't be loaded by OpenVINO: {error}") from error
-
-
-def _network(model: bytes, bits: Literal["float32", "bfloat16"]) -> Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[np.float32]]]:
-    request = _request("in strips", model, bits)
-
-    def call(inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.float32]]:
-        found: Mapping[str, NDArray[np.float32]] = request.infer(dict(inputs), share_inputs=True)
-        return found
-
-    return call
 
 
 def openvino_ways(*, fast: bool) -> tuple[list[Way], str | None]:
@@ -66,12 +50,12 @@ def openvino_ways(*, fast: bool) -> tuple[list[Way], str | None]:
         capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except (PackageNotFoundError, ImportError):
         return [], "openvino is not installed (extra `openvino`)"
-    ways = [Way("openvino", runtime, "float32", pooled(partial(OpenVinoSession, bits="float32")), partial(_network, bits="float32"))]
+    ways = [Way("openvino", runtime, "float32", pooled(partial(OpenVinoSession, bits="float32")))]
     if not fast:
         return ways, None
     if "BF16" not in capabilities:
         return ways, f"this processor ({platform.machine()}) does not compute with bfloat16"
-    return [*ways, Way("openvino", runtime, "bfloat16", pooled(partial(OpenVinoSession, bits="bfloat16")), partial(_network, bits="bfloat16"))], None
+    return [*ways, Way("openvino", runtime, "bfloat16", pooled(partial(OpenVinoSession, bits="bfloat16")))], None
 
 
 @cache

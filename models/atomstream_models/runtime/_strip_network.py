@@ -51,6 +51,7 @@ class StripNetwork:
         strip_rows, columns) and the states' next values
     strip_rows : a strip's height
     channels : of the answer
+    step : rows of the frame between two of the coarsest layer; strips are multiples of it
     delay : an answer's first row is the strip's first row less this; rows that lie outside the frame mean nothing, and after the frame's last row
         strips of anything are given until the answer is complete
     """
@@ -58,6 +59,7 @@ class StripNetwork:
     model: bytes
     strip_rows: int
     channels: int
+    step: int
     delay: int
     states: tuple[State, ...]
 
@@ -119,7 +121,9 @@ class _Builder:
         if out.step != 1:
             raise NotInStrips("the answer has not the frame's own grid")
         self._node("Identity", [out.name], "strip_answer")
-        return StripNetwork(self._model_of(frame, answer), self._strip, out.channels, out.delay, tuple(self._states))
+        return StripNetwork(
+            self._model_of(frame, answer), self._strip, out.channels, max(one.step for one in self._values.values()), out.delay, tuple(self._states)
+        )
 
     def _model_of(self, frame: str, answer: str) -> bytes:
         def rows(name: str, kind: int, shape: Sequence[Any]) -> onnx.ValueInfoProto:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..analysis import MemberFailed, Outputs
 from ._device import processors
 from ._ensemble import LoadedEnsemble
-from ._strip_network import FIRST_ROW, ROWS, StripNetwork, strip_network
+from ._onnxruntime import open_network
+from ._strip_network import FIRST_ROW, ROWS, strip_network
 from ._ways import LoadError
 
 Call = Callable[[Mapping[str, NDArray[np.generic]]], Mapping[str, NDArray[np.float32]]]
@@ -22,8 +23,10 @@ Call = Callable[[Mapping[str, NDArray[np.generic]]], Mapping[str, NDArray[np.flo
 class PooledStripMembers:
     """Members that go down a frame together, side by side; each scan that is under way has its own run.
 
+    After the last row a network for a higher strip takes the rest at once, with as many rows that mean nothing as the layers are late by: many small strips
+    would take twice as long.
+
     files : member id -> ONNX file
-    open_network : a session from a model
     strip_rows : height of a strip
 
     Raises
@@ -32,18 +35,27 @@ class PooledStripMembers:
         where a member's network can't be followed row by row.
     """
 
-    def __init__(self, files: Mapping[str, Path], open_network: Callable[[bytes], Call], strip_rows: int, threads: int | None) -> None:
+    def __init__(self, files: Mapping[str, Path], strip_rows: int, threads: int | None) -> None:
         self.strip_rows = strip_rows
-        self.networks = {member: strip_network(file, strip_rows) for member, file in files.items()}
-        self.calls = {member: open_network(network.model) for member, network in self.networks.items()}
+        self.members = {member: _StripMember(file, strip_rows) for member, file in files.items()}
         self.pool = ThreadPoolExecutor(min(threads or processors(), len(files)), thread_name_prefix="strip")
 
     def begin(self, members: Sequence[str], rows: int, columns: int) -> PooledStripRun:
         return PooledStripRun(self, members, rows, columns)
 
     def close(self) -> None:
-        self.calls.clear()
+        self.members.clear()
         self.pool.shutdown()
+
+
+class _StripMember:
+    """One member's two networks: for a strip, and for the last one with what brings its answer through all layers."""
+
+    def __init__(self, file: Path, strip_rows: int) -> None:
+        self.network = strip_network(file, strip_rows)
+        self.last_rows = strip_rows + -(-self.network.delay // self.network.step) * self.network.step
+        self.call: Call = open_network(self.network.model)
+        self.call_last: Call = open_network(strip_network(file, self.last_rows).model)
 
 
 class PooledStripRun:
@@ -51,71 +63,63 @@ class PooledStripRun:
 
     def __init__(self, strips: PooledStripMembers, members: Sequence[str], rows: int, columns: int) -> None:
         self._pool = strips.pool
-        self._strip_rows = strips.strip_rows
-        self._rows = rows
-        self._fed = 0
-        self._members = [_Member(member, strips.networks[member], strips.calls[member], rows, columns) for member in members]
-        self._columns = columns
+        self._members = [_Descent(member, strips.members[member], rows, columns) for member in members]
 
     def feed(self, strip: NDArray[np.float32]) -> None:
-        self._together(strip, 1)
+        self._together(lambda one: one.step(strip))
 
-    def finish(self) -> Outputs:
-        """Layers are late by the rows that they wait for; strips that mean nothing bring the last ones through."""
-        late = max(one.network.delay for one in self._members)
-        strips = -(-(self._rows + late - self._fed) // self._strip_rows)
-        self._together(np.zeros((1, 1, self._strip_rows, self._columns), np.float32), strips)
+    def finish(self, strip: NDArray[np.float32]) -> Outputs:
+        self._together(lambda one: one.last_step(strip))
         return Outputs([one.maps for one in self._members])
 
-    def _together(self, strip: NDArray[np.float32], times: int) -> None:
-        first = range(self._fed, self._fed + times * self._strip_rows, self._strip_rows)
-        working = [self._pool.submit(_go_down, one, strip, first) for one in self._members]
+    def _together(self, step: Callable[[_Descent], None]) -> None:
+        working = [self._pool.submit(step, one) for one in self._members]
         wait(working)
         for one in working:
             one.result()
-        self._fed += times * self._strip_rows
 
 
-class _Member:
+class _Descent:
     """One member on the way down: what its layers keep, and what it has answered so far."""
 
-    def __init__(self, member: str, network: StripNetwork, call: Call, rows: int, columns: int) -> None:
-        self.network = network
-        self.maps = np.empty((network.channels, rows, columns), np.float32)
+    def __init__(self, member: str, strips: _StripMember, rows: int, columns: int) -> None:
+        self.maps = np.empty((strips.network.channels, rows, columns), np.float32)
         self._member = member
-        self._call = call
-        self._kept = {one.name: np.zeros((1, one.channels, one.rows, columns // one.step), np.float32) for one in network.states}
+        self._strips = strips
+        self._first_row = 0
+        self._kept = {one.name: np.zeros((1, one.channels, one.rows, columns // one.step), np.float32) for one in strips.network.states}
 
-    def step(self, strip: NDArray[np.float32], first_row: int) -> None:
+    def step(self, strip: NDArray[np.float32]) -> None:
+        self._take(self._strips.call, strip)
+
+    def last_step(self, strip: NDArray[np.float32]) -> None:
+        higher = np.zeros((1, 1, self._strips.last_rows, strip.shape[3]), np.float32)
+        higher[:, :, : strip.shape[2]] = strip
+        self._take(self._strips.call_last, higher)
+
+    def _take(self, call: Call, strip: NDArray[np.float32]) -> None:
         rows = self.maps.shape[1]
-        if first_row - self.network.delay >= rows:
-            return
-        numbers = {FIRST_ROW: np.array([first_row], np.int64), ROWS: np.array([rows], np.int64)}
+        numbers = {FIRST_ROW: np.array([self._first_row], np.int64), ROWS: np.array([rows], np.int64)}
         try:
-            found = self._call({"frame": strip, **numbers, **self._kept})
+            found = call({"frame": strip, **numbers, **self._kept})
         except Exception as error:  # runtimes raise types of their own that share no documented base
             raise MemberFailed(self._member, str(error)) from error
         self._kept = {name: found[f"{name}_next"] for name in self._kept}
-        answer, top = found["strip_answer"][0], first_row - self.network.delay
+        answer, top = found["strip_answer"][0], self._first_row - self._strips.network.delay
         begin, end = max(top, 0), min(top + answer.shape[1], rows)
         if end > begin:
             self.maps[:, begin:end] = answer[:, begin - top : end - top]
-
-
-def _go_down(member: _Member, strip: NDArray[np.float32], first_rows: range) -> None:
-    for row in first_rows:
-        member.step(strip, row)
+        self._first_row += strip.shape[2]
 
 
 def open_strips(ensemble: LoadedEnsemble, strip_rows: int, threads: int | None) -> PooledStripMembers:
-    """A loaded ensemble's members for scans that still run, in the same way as it runs them.
+    """A loaded ensemble's members for scans that still run, in float32 on ONNX Runtime: OpenVINO took several times as long for strips.
 
     Raises
     ------
     LoadError
-        where its networks can't be followed row by row, or not in this way.
+        where its networks can't be followed row by row, or whole frames are answered in other numbers.
     """
-    if ensemble.way.network is None:
-        raise LoadError(f"{ensemble.way} takes whole frames only")
-    files = {member: ensemble.bundle.member_path(member) for member in ensemble.card.member_ids}
-    return PooledStripMembers(files, ensemble.way.network, strip_rows, threads)
+    if ensemble.device != "cpu" or ensemble.way.bits != "float32":
+        raise LoadError(f"with {ensemble.way} whole frames are looked at")
+    return PooledStripMembers({member: ensemble.bundle.member_path(member) for member in ensemble.card.member_ids}, strip_rows, threads)

@@ -63,7 +63,6 @@ class Way:
 
     runtime : its name and version, and what else tells this way from others
     bits : of the numbers that the networks compute with
-    network : any network from its model, run from its inputs by their names to its outputs by theirs; None where only members can be had
     open : members from their files (member id -> file), and how many are to run at once (None = as many as is good); LoadError where they can't be had
     """
 
@@ -71,7 +70,6 @@ class Way:
     runtime: str
     bits: Literal["float32", "bfloat16", "float16"]
     open: Callable[[Mapping[str, Path], int | None], Members]
-    network: Callable[[bytes], Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[np.float32]]]] | None = None
 
     def __str__(self) -> str:
         return f"{self.runtime}, {self.bits}"
