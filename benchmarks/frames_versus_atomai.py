@@ -104,6 +104,8 @@ def _tar(work: Path, scratch: Path) -> Path:
     """The trained members as AtomAI's EnsembleTrainer saves an ensemble."""
     files = sorted((work / "preset").rglob("weights.pt"))
     weights = {k: torch.load(files[k % len(files)], weights_only=True) for k in range(_MEMBERS)}
+    for k, one in weights.items():
+        one["px.bias"] = one["px.bias"] + 1e-3 * (k // len(files))  # no two members may be the same
     about = {"model_type": "seg", "model": "Unet", "nb_classes": _channels(weights[0]), "nb_filters": 16, "layers": [1, 2, 2, 3]}
     options = {"batch_norm": True, "dropout": False, "upsampling": "bilinear", "with_dilation": False}
     file = scratch / "ensemble.tar"
