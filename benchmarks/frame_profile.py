@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from atomstream_models.analysis import infer, prepare
 from atomstream_models.bundle import find_bundle, open_bundle
 from atomstream_models.combine import mean_std
+from atomstream_models.locate import foreground_of
 from atomstream_models.locate._border import border_of
 from atomstream_models.locate._cells import cells_around
-from atomstream_models.locate._locate import _foreground
 from atomstream_models.locate._outlines import outlines_of
 from atomstream_models.locate._peaks import find_peaks
 from atomstream_models.locate._votes import votes_of
@@ -82,7 +82,7 @@ def _steps(ensemble: LoadedEnsemble, image: NDArray[np.uint16]) -> dict[str, flo
     card = ensemble.card
     prepared = prepare(image, (_PIXEL_NM, _PIXEL_NM), card)
     inferred = infer(prepared, card, card.member_ids, ensemble.answer)
-    foreground = _foreground(inferred.mean)
+    foreground = foreground_of(inferred.mean)
     peaks, radius_px = find_peaks(foreground, card.threshold)
     shape = (foreground.shape[0], foreground.shape[1])
     cells = cells_around(peaks, radius_px, shape)
@@ -93,7 +93,7 @@ def _steps(ensemble: LoadedEnsemble, image: NDArray[np.uint16]) -> dict[str, flo
         "read the message": _ms(lambda: decode_frame(sent)),
         "gate, scale, normalise": _ms(lambda: prepare(image, (_PIXEL_NM, _PIXEL_NM), card)),
         "mean and std": _ms(lambda: mean_std(inferred.maps)),
-        "sum of the classes": _ms(lambda: _foreground(inferred.mean)),
+        "sum of the classes": _ms(lambda: foreground_of(inferred.mean)),
         "find the tops": _ms(lambda: find_peaks(foreground, card.threshold)),
         "cells and outlines": _ms(lambda: outlines_of(foreground, inferred.mean, cells_around(peaks, radius_px, shape), card.threshold)),
         "what each member sees": _ms(lambda: votes_of(inferred.maps, cells, card.threshold, border, map)),

@@ -52,7 +52,6 @@ class RunningScan:
 
     def __init__(self, strips: StripMembers, card: Card, members: Sequence[str], shape: tuple[int, int], scaling: Scaling) -> None:
         self.members = tuple(members)
-        self.shape = shape
         self.scaling = scaling
         self.rows_seen = 0
         rows, columns = (-(-side // card.downsample) * card.downsample for side in shape)

@@ -50,7 +50,7 @@ def locate(
     standard deviation (ddof 0) of those members' own positions, NaN if fewer than two; area in pixels.
     """
     mean = plain(mean)
-    foreground = _foreground(mean)
+    foreground = foreground_of(mean)
     peaks, radius_px = find_peaks(foreground, threshold, each)
     if not len(peaks):
         return empty()
@@ -72,7 +72,8 @@ def locate(
     return atoms
 
 
-def _foreground(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+def foreground_of(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of any atom, shape (rows, columns): the sum of the classes in maps (classes, rows, columns), at most 1."""
     total: NDArray[np.float32] = maps[0]
     if len(maps) == 1:
         return total

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from atomstream_models.analysis import Inferred
 from atomstream_models.bundle import Card
 from atomstream_models.each import Each
-from atomstream_models.locate import find_peaks
+from atomstream_models.locate import find_peaks, foreground_of
 from atomstream_models.neighbours import mutual_f1, neighbour_px
 
 from ._divergence import divergence
@@ -119,7 +119,7 @@ def score_frame(
 def _score_maps(used: Sequence[Map], beside: Sequence[Map], threshold: float, each: Each) -> tuple[list[MemberScores], float, int]:
     step = _stride(used[0].shape[1:])
     thin = [one[:, ::step, ::step].reshape(len(one), -1) for one in (*used, *beside)]
-    whole = [_foreground(one) for one in (*used, *beside)]
+    whole = [foreground_of(one) for one in (*used, *beside)]
     n = len(used)
     if n == 1:
         middle_thin, middle = thin[0], whole[0]
@@ -149,16 +149,6 @@ def _score(thin: Map, other: Map, own: _Atoms, against: _Atoms, threshold: float
         1 - mutual_f1(own.tree, against.tree, against.match_px),
         abs(math.log((own.tree.n + 1) / (against.tree.n + 1))),
     )
-
-
-def _foreground(maps: Map) -> Map:
-    if len(maps) == 1:
-        return np.ascontiguousarray(maps[0])
-    total: Map = maps[0] + maps[1]
-    for one in maps[2:]:
-        total += one
-    np.minimum(total, np.float32(1), out=total)
-    return total
 
 
 def _atoms(foreground: Map, threshold: float) -> _Atoms:
