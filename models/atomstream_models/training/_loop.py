@@ -152,7 +152,7 @@ def refresh_norms(network: nn.Module, feed: Feed, settings: TrainingSettings) ->
 def _step(state: State, feed: Feed, loss_of: Loss, settings: TrainingSettings) -> float:
     lesson = feed.batch(state.step)
     device = lesson.images.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "mixed" and device == "cuda"):
+    with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "mixed"):
         logits = state.network(lesson.images)
     loss = loss_of(logits.float(), lesson.wanted, lesson.known)
     if not torch.isfinite(loss):

@@ -31,7 +31,7 @@ class TrainingSettings(BaseModel):
     validate_every : steps between validations and entries in the history
     checkpoint_every : steps between checkpoints
     baseline_steps : steps of the network that `baseline` and `swag` start from, where none is given
-    precision : `mixed` computes in bfloat16 where the device is a GPU
+    precision : `mixed` computes networks in bfloat16: up to twice as fast on GPUs and on processors made for it, slower on others
     seed : everything random derives from it
     """
 
