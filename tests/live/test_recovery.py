@@ -24,9 +24,10 @@ def _six_members(folder: Path) -> str:
 
 
 def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plane_answers(tmp_path: Path) -> None:
-    with launched(tmp_path / "state", bundle=_six_members(tmp_path)) as service:
+    with launched(tmp_path / "state", bundle=_six_members(tmp_path), environment={**os.environ, "ATOMSTREAM_RUNTIME": "auto"}) as service:
         control = service.control("test")
         generation = control.choose_members(["m01", "m04", "m05"], "the clear ones")
+        choice = control.status()["engine"]["choice"]
         with streaming(service.frames, service.results, shape=(128, 128), patience_s=1.0) as stream:
             stream.wait_for(3)
             pid = control.status()["engine"]["pid"]
@@ -43,6 +44,7 @@ def test_a_killed_engine_comes_back_with_the_same_members_while_the_control_plan
         assert "restarting" in states or "starting" in states
         assert status["engine"]["restarts"] == 1
         assert status["engine"]["last_restart_s"] > 0
+        assert control.status()["engine"]["choice"] == choice, "what was measured before holds for the next engine"
         assert {answer.report.members_used for answer in stream.answers} == {("m01", "m04", "m05")}
         assert stream.answers[-1].report.ensemble.generation == generation
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from conftest import make_plain_bundle
 
 from atomstream_models.bundle import Bundle, BundleError
-from atomstream_models.runtime import Loader, LoadError, Tolerance, _loader, _openvino, load_ensemble
+from atomstream_models.runtime import Loader, LoadError, Races, Tolerance, _loader, _openvino, load_ensemble
 from atomstream_models.runtime._openvino import openvino_ways
 from atomstream_models.runtime._ways import Way
 
@@ -111,7 +113,27 @@ def test_ensembles_of_the_same_networks_are_measured_once(tmp_path: Path, monkey
     second = loader.load(make_plain_bundle(tmp_path / "two", biases=(-2.0, 0.0)))
 
     assert len(measured) == 1
-    assert first.way == second.way
+    assert str(first.way) == str(second.way)
+
+
+def test_a_race_that_is_told_of_is_not_run_again_unless_there_are_other_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = make_plain_bundle(tmp_path, biases=(-1.0, 0.0))
+    before = Loader("cpu", shapes=[(64, 64)])
+    first = before.load(bundle)
+    told = json.loads(json.dumps([*before.races.as_json(), {"no": "race"}]))
+
+    again = Loader("cpu", shapes=[(64, 64)], races=Races(told)).load(bundle)
+    assert first.choice is not None
+    assert again.choice is not None
+    assert [one.ms for one in again.choice.tried] == [one.ms for one in first.choice.tried]
+
+    ways = openvino_ways(fast=False)[0]
+    monkeypatch.setattr(_loader, "openvino_ways", lambda fast: ([replace(ways[0], runtime="OpenVINO of tomorrow")], None))
+    anew = Loader("cpu", shapes=[(64, 64)], races=Races(told)).load(bundle)
+    assert anew.choice is not None
+    assert {one.way.runtime for one in anew.choice.tried} == {first.choice.tried[0].way.runtime, first.choice.tried[1].way.runtime, "OpenVINO of tomorrow"} - {
+        ways[0].runtime
+    }
 
 
 def test_openvino_is_not_even_imported_where_onnx_runtime_is_asked_for() -> None:

@@ -7,6 +7,7 @@ from ._ensemble import LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
 from ._loader import Loader, ways_here
 from ._look import look
+from ._races import Races
 from ._strips import open_strips
 from ._ways import LoadError, Precision, Runtime, Way
 
@@ -20,6 +21,7 @@ __all__ = [
     "LoadedEnsemble",
     "Loader",
     "Precision",
+    "Races",
     "Runtime",
     "RuntimeReport",
     "Tolerance",

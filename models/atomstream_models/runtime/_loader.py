@@ -19,13 +19,11 @@ from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_in, noise_of
 from ._gpus import ways_on_gpus
 from ._onnxruntime import onnxruntime_way
 from ._openvino import openvino_ways
+from ._races import Races
 from ._ways import LoadError, Members, Precision, Runtime, Way
 
 _ROUNDS = 3
 _SHAPE = (512, 512)
-
-_Kind = tuple[frozenset[tuple[str, int]], tuple[int, int]]
-"""Networks of an ensemble (architecture and size of the file) and the frame that they were measured on."""
 
 
 def ways_here(device: Device, runtime: Runtime, precision: Precision) -> tuple[list[Way], str | None]:
@@ -60,6 +58,7 @@ class Loader:
 
     device, threads : as for `load_ensemble`
     tile_pixels : as for `LoadedEnsemble`
+    races : what is known of such races already; what this one measures is added
     """
 
     def __init__(
@@ -70,6 +69,7 @@ class Loader:
         precision: Precision = "exact",
         shapes: Sequence[tuple[int, int]] = (),
         tile_pixels: int = TILE_PIXELS,
+        races: Races | None = None,
     ) -> None:
         self._device = device
         self._threads = threads
@@ -77,7 +77,7 @@ class Loader:
         self._precision = precision
         self._shape = shapes[0] if shapes else _SHAPE
         self._tile_pixels = tile_pixels
-        self._measured: dict[_Kind, tuple[Tried, ...]] = {}
+        self.races = Races() if races is None else races
 
     def load(self, bundle: Bundle) -> LoadedEnsemble:
         """A bundle's ensemble, on its golden frames as good as it must be.
@@ -95,7 +95,7 @@ class Loader:
 
     def _load(self, bundle: Bundle) -> LoadedEnsemble:
         ways, left_out = ways_here(self._device, self._runtime, self._precision)
-        tried = list(self._times(bundle, ways))
+        tried = self._times(bundle, ways)
         problem: BundleError | LoadError | None = None
         for k, one in enumerate(tried):
             if one.complaint is not None:
@@ -111,20 +111,14 @@ class Loader:
             return ensemble
         raise problem or LoadError("; ".join(f"{one.way}: {one.complaint}" for one in tried))
 
-    def _times(self, bundle: Bundle, ways: Sequence[Way]) -> tuple[Tried, ...]:
+    def _times(self, bundle: Bundle, ways: Sequence[Way]) -> list[Tried]:
         """The ways, the fastest first, those that can't run the members last."""
-        members = bundle.card.members
-        kind = (frozenset((member.architecture, bundle.member_path(member.id).stat().st_size) for member in members), self._shape)
-        if kind not in self._measured:
-            at_once = members[: min(self._threads or processors(), len(members))]
-            tried = (
-                [Tried(way, None) for way in ways] if len(ways) == 1 else _race(ways, bundle, [one.id for one in at_once], noise_of(self._shape, bundle.card))
-            )
-            ranked = tuple(sorted(tried, key=lambda one: np.inf if one.complaint is not None else one.ms or 0.0))
-            if any(one.complaint is not None for one in ranked):
-                return ranked  # it may be this bundle's fault, or a moment's
-            self._measured[kind] = ranked
-        return self._measured[kind]
+        tried = self.races.find(bundle, self._shape, ways)
+        if tried is None:
+            members = bundle.card.member_ids[: self._threads or processors()]
+            tried = [Tried(way, None) for way in ways] if len(ways) == 1 else _race(ways, bundle, members, noise_of(self._shape, bundle.card))
+            self.races.add(bundle, self._shape, tried)
+        return sorted(tried, key=lambda one: np.inf if one.complaint is not None else one.ms or 0.0)
 
 
 def _race(ways: Sequence[Way], bundle: Bundle, members: Sequence[str], noise: NDArray[np.float32]) -> list[Tried]:

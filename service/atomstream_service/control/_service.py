@@ -253,6 +253,7 @@ class Service:
             commands=commands,
             wanted=self._wanted(self.wish),
             drift=self.drift.remembered,
+            races=list(self.supervisor.status.get("races", [])),
         )
 
     def _is_there_another_way(self) -> bool:

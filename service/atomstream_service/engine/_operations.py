@@ -71,6 +71,7 @@ class Operations:
                 "runtime": ensemble.way.runtime,
                 "bits": ensemble.way.bits,
                 "choice": None if ensemble.choice is None else ensemble.choice.as_json(),
+                "races": self._engine.races.as_json(),
                 "ensemble": asdict(active.label),
                 "trial": None if trial is None else {"frames_left": trial.frames_left, "last_good": asdict(trial.last_good.label)},
                 "reverted": None if reverted is None else asdict(reverted),

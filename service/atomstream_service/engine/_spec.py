@@ -18,6 +18,7 @@ class EngineSpec(BaseModel):
 
     commands : endpoint of the command line to the control plane
     drift : what an engine before this one knew of drift
+    races : what it knew of how fast the ways to run members are
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,3 +27,4 @@ class EngineSpec(BaseModel):
     commands: str
     wanted: Wanted
     drift: dict[str, Any] | None = None
+    races: list[dict[str, Any]] = []
