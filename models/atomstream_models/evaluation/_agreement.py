@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..neighbours import mutual_f1
 
@@ -51,10 +50,9 @@ def agreement(atoms: Sequence[NDArray[np.floating]], foregrounds: Sequence[NDArr
     """
     n = len(atoms)
     f1 = np.eye(n)
-    trees = [cKDTree(one[:, :2]) for one in atoms]
     for a in range(n):
         for b in range(a):
-            f1[a, b] = f1[b, a] = mutual_f1(trees[a], trees[b], match_px)
+            f1[a, b] = f1[b, a] = mutual_f1(atoms[a][:, :2], atoms[b][:, :2], match_px)
     flat = np.array([one.reshape(-1) for one in foregrounds], np.float32)
     shared = (flat @ flat.T).astype(np.float64)
     area = np.diag(shared)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ._compiled import compiled
+from ..compiled import compiled
 from ._outlines import Outlines
 
 _TRUE = np.linspace(0, 1, 65)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from ..each import Each
-from ._compiled import compiled
 from ._parts import in_parts
 
 _REACH = 1.3

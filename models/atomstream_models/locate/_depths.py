@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from ..each import Each
-from ._compiled import compiled
 from ._parts import in_parts
 
 _SHARE = 2048

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import plain
 from ..each import Each
 from ._border import border_of
 from ._cells import cells_around
-from ._compiled import plain
 from ._outlines import outlines_of
 from ._peaks import find_peaks
 from ._votes import votes_of

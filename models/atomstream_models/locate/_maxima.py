@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ._compiled import compiled
+from ..compiled import compiled
 
 _SUM = 1 + 2 * math.exp(-1 / 2) + 2 * math.exp(-4 / 2)
 _MIDDLE, _NEXT, _OUTER = (np.float32(math.exp(-(k**2) / 2) / _SUM) for k in range(3))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from ..each import Each
 from ._cells import Cells
-from ._compiled import compiled
 from ._parts import in_parts
 
 _SHARE = 2048

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled, plain
 from ..each import Each
-from ._compiled import compiled, plain
 from ._depths import depths
 from ._maxima import firsts_of_plateaus, maxima
 from ._parts import in_parts

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled, plain
 from ..each import Each
 from ._border import Border
 from ._cells import Cells
-from ._compiled import compiled, plain
 from ._parts import shares
 
 _SHARE = 4096

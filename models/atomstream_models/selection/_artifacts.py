@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ..cleaning import on_lattice
 from ..evaluation import MATCH
@@ -113,8 +112,7 @@ def disagreement(mine: NDArray[np.float64], others: Sequence[NDArray[np.float64]
     if not others:
         return float("nan")
     radius = MATCH * neighbour_px if np.isfinite(neighbour_px) else 3.0
-    tree = cKDTree(mine)
-    return float(np.median([1 - mutual_f1(tree, cKDTree(other), radius) for other in others]))
+    return float(np.median([1 - mutual_f1(mine, other, radius) for other in others]))
 
 
 def detection(found: int, usual: float) -> float:

@@ -11,7 +11,7 @@ from ._policy import QuarantineDecision, QuarantinePolicy
 from ._recorded import recorded_frames
 from ._reference import Reference, learn
 from ._replay import Rejudged, judge_again
-from ._scores import FrameScores, MemberScores, score_frame
+from ._scores import FrameScores, MemberScores, make_ready, score_frame
 from ._settings import DriftSettings, QuarantineSettings
 from ._snapshot import AlarmStanding, CommonStanding, DriftSnapshot, MemberStanding, SignalStanding
 from ._state import ScanKey
@@ -51,6 +51,7 @@ __all__ = [
     "frame_statistics",
     "judge_again",
     "learn",
+    "make_ready",
     "recorded_frames",
     "score_frame",
 ]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from atomstream_models.analysis import Inferred
 from atomstream_models.bundle import Card
@@ -71,13 +70,13 @@ class FrameScores:
 
 @dataclass(frozen=True)
 class _Atoms:
-    tree: cKDTree
+    yx: NDArray[np.float64]
     radius_px: float
 
     @cached_property
     def match_px(self) -> float:
         """Half the typical distance between neighbours."""
-        apart = neighbour_px(self.tree.data)
+        apart = neighbour_px(self.yx)
         return apart / 2 if math.isfinite(apart) else _LONE_RADII * max(self.radius_px, 1.0)
 
 
@@ -116,6 +115,12 @@ def score_frame(
     )
 
 
+def make_ready() -> None:
+    """Have what `score_frame` needs compiled, beside what `locate.make_ready` does."""
+    one = np.zeros((1, 2))
+    mutual_f1(one, one, 1.0)
+
+
 def _score_maps(used: Sequence[Map], beside: Sequence[Map], threshold: float, each: Each) -> tuple[list[MemberScores], float, int]:
     step = _stride(used[0].shape[1:])
     thin = [one[:, ::step, ::step].reshape(len(one), -1) for one in (*used, *beside)]
@@ -139,21 +144,21 @@ def _score_maps(used: Sequence[Map], beside: Sequence[Map], threshold: float, ea
     scores = list(each(score, range(len(thin))))
     seen = middle_thin.sum(axis=0) > threshold
     spread = float(np.mean(np.std([one[:, seen] for one in thin[:n]], axis=0))) if seen.any() and n > 1 else 0.0
-    return scores, spread, consensus.tree.n
+    return scores, spread, len(consensus.yx)
 
 
 def _score(thin: Map, other: Map, own: _Atoms, against: _Atoms, threshold: float) -> MemberScores:
     inside = (thin.sum(axis=0) > threshold) | (other.sum(axis=0) > threshold)
     return MemberScores(
         divergence(thin, other, inside),
-        1 - mutual_f1(own.tree, against.tree, against.match_px),
-        abs(math.log((own.tree.n + 1) / (against.tree.n + 1))),
+        1 - mutual_f1(own.yx, against.yx, against.match_px),
+        abs(math.log((len(own.yx) + 1) / (len(against.yx) + 1))),
     )
 
 
 def _atoms(foreground: Map, threshold: float) -> _Atoms:
     peaks, radius_px = find_peaks(foreground, threshold)
-    return _Atoms(cKDTree(np.column_stack(np.divmod(peaks, foreground.shape[1])).astype(np.float64)), radius_px)
+    return _Atoms(np.column_stack(np.divmod(peaks, foreground.shape[1])).astype(np.float64), radius_px)
 
 
 def _stride(shape: tuple[int, ...]) -> int:

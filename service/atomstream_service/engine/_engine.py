@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from atomstream_models.locate import make_ready
+from atomstream_models import locate
 from atomstream_models.runtime import Loader, Races, processors
 from atomstream_wire import Event, Failure
 
+from .. import drift
 from ..access import CurveFolder
 from ..config import Config
 from ..members import MemberState
@@ -58,7 +59,8 @@ class Engine:
         self.staging = Staging(loader, config.warm_shapes, config.strip_rows, config.threads)
         wanted = spec.wanted
         ensemble = self.staging.load(wanted.folder)
-        make_ready()
+        locate.make_ready()
+        drift.make_ready()
         states = {member: wanted.states.get(member, MemberState.ENABLED) for member in ensemble.card.member_ids}
         self.ledger = Ledger()
         self.timing = Timing()
