@@ -19,6 +19,7 @@ from atomstream_models.bundle import Bundle
 from atomstream_models.runtime import Way, load_ensemble, processors, ways_here
 from atomstream_service.bench import (
     Case,
+    Findings,
     Frames,
     Limits,
     Machine,
@@ -286,6 +287,12 @@ def test_half_as_many_bits_have_a_limit_of_their_own_and_move_half_the_bytes() -
     assert roof_of(work, 1, gpu, 100.0, limits).bandwidth is None
 
 
+def test_limits_are_the_better_ones_of_two_moments() -> None:
+    (way,) = ways_here("cpu", "onnxruntime", "exact")[0]
+
+    assert Limits(50.0, {way: 100.0}, 10.0).at_best(Limits(60.0, {way: 90.0}, 8.0)) == Limits(60.0, {way: 100.0}, 10.0)
+
+
 def test_each_way_has_its_own_matrix_product_measured() -> None:
     ways = ways_here("cpu", "auto", "fast")[0]
     limits = measure_limits(ways)
@@ -302,14 +309,12 @@ def test_a_process_of_its_own_loads_no_web_server() -> None:
 
 
 def plots(folder: Path, memory: Mapping[Case, Memory], wide: Any, plain: Bundle) -> list[Path]:
-    own_network = replace(own(plain), name="own 1")
-    ways = ways_here("cpu", "onnxruntime", "exact")[0]
-    cases = [measured(members, 10.0 * members) for members in (2, 4, 8)] + [measured(8, 20.0, side=256), measured(8, 30.0, network=wide.name)]
-    other = replace(wide, name="half-unet filters=4", filters=4)
-    cases.append(measured(8, 120.0, network=other.name))
-    suite = Suite([own_network, wide, other], ways, "cpu", "exact", room=lambda: 0.0)
-    found = suite.run([one.case for one in cases], 1, memory=False)
-    return write_plots(replace(found, measured=cases, memory=memory, skipped=()), this_machine(), folder)
+    networks = {"own 1": own(plain), wide.name: wide, "half-unet filters=4": replace(wide, filters=4)}
+    cases = [measured(members, 10.0 * members) for members in (2, 4, 8)] + [measured(8, 20.0, side=256)]
+    cases += [measured(8, 30.0, network=wide.name), measured(8, 120.0, network="half-unet filters=4")]
+    (way,) = ways_here("cpu", "onnxruntime", "exact")[0]
+    works = {(one.case.network, one.case.side): Work(1e9, 1e7, 1e6) for one in cases}
+    return write_plots(Findings(networks, {ORT: way}, Limits(50.0, {way: 100.0}, 10.0), works, cases, memory), this_machine(), folder)
 
 
 def test_each_relation_is_drawn(wide: Any, plain: Bundle, tmp_path: Path) -> None:
@@ -346,6 +351,14 @@ def test_frames_come_again_in_turns() -> None:
     frames = Frames([np.zeros((2, 2), np.uint16), np.ones((2, 2), np.uint16)], 0.01)
 
     assert [int(frames[k][0, 0]) for k in range(4)] == [0, 1, 0, 1]
+
+
+def test_large_frames_go_on_in_mirror_images() -> None:
+    frame = simulated(2500, 1)[0]
+
+    assert frame.shape == (2500, 2500)
+    np.testing.assert_array_equal(frame[1024:2048, :1024], frame[1023::-1, :1024])
+    np.testing.assert_array_equal(frame[2048:, 2048:], frame[: 2500 - 2048, : 2500 - 2048])
 
 
 def test_plots_go_into_a_folder(plain: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,11 @@ class Limits:
         seen = [gflops for other, gflops in self.product_gflops.items() if (on_gpu(other), other.bits) == (on_gpu(way), way.bits)]
         return max([*seen, *([self.numpy_gflops] if way.bits == "float32" and not on_gpu(way) else [])])
 
+    def at_best(self, other: Limits) -> Limits:
+        """The better figures of the same machine at two moments, at one of which it may have been busy."""
+        products = {way: max(gflops, other.product_gflops[way]) for way, gflops in self.product_gflops.items()}
+        return Limits(max(self.numpy_gflops, other.numpy_gflops), products, max(self.copy_gb_s, other.copy_gb_s))
+
     def as_json(self) -> dict[str, Any]:
         return {
             "numpy_gflops": self.numpy_gflops,

@@ -68,7 +68,7 @@ def _members(curves: Curves, looks: Mapping[str, tuple[str, str]], machine: str)
     for way, points in curves.items():
         colour, marker = looks[way]
         fit = fits.get(way)
-        label = way if fit is None else f"{way}: {fit.ms_per_member:.1f} ms a member + {fit.ms_at_none:.1f} ms"
+        label = way if fit is None else f"{way}: {fit.ms_per_member:.1f} ms a member {fit.ms_at_none:+.1f} ms"
         axes.plot([n for n, _ in points], [one.stages["infer"].median for _, one in points], color=colour, marker=marker, linestyle="", label=label)
         if fit is not None:
             ends = (points[0][0], points[-1][0])
@@ -121,9 +121,9 @@ def _stages(shown: Sequence[Measured], machine: str) -> Figure:
         axes.barh(range(len(shown)), shares, left=left, color=colour, height=0.75, label=stage)
         left = [start + share for start, share in zip(left, shares, strict=True)]
     for k, one in enumerate(shown):
-        axes.text(101, k, f"{one.stages['total'].median:.0f} ms" if one.stages["total"].median >= 10 else f"{one.stages['total'].median:.1f} ms", va="center")
+        axes.text(101, k, _told(one.stages["total"].median), va="center")
     _name_bars(axes, shown)
-    axes.set_xlim(0, 112)
+    axes.set_xlim(0, 115)
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("share of a frame's time (%, medians); on the right the whole of it")
     drawing.legend(loc="outside upper right", ncols=len(_STAGES))
@@ -146,7 +146,7 @@ def _limits(shown: Sequence[Measured], found: Findings, machine: str) -> Figure:
     )
     axes.axvline(100, color=_GREY, linestyle=":")
     _name_bars(axes, shown)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.05 * axes.dataLim.x1)
     axes.set_xlabel("share of the machine's limit while members run (%)\nthe grey line ends at the limit that would be met first")
     drawing.legend(loc="outside upper right", ncols=2)
     return saved(drawing, "png", "", "shares of the machine's limits")
@@ -197,6 +197,10 @@ def _name_bars(axes: Axes, shown: Sequence[Measured]) -> None:
     axes.grid(visible=False, axis="y")
 
 
+def _told(ms: float) -> str:
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+
+
 def _counted(members: int) -> str:
     return f"{members} member{'s' if members != 1 else ''}"
 
@@ -232,7 +236,8 @@ def _logarithmic(axes: Axes, curves: Curves, name: Callable[[int], str]) -> None
     axes.set_yscale("log")
     axes.set_xticks(values, [name(value) for value in values])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 

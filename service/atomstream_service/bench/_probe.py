@@ -18,7 +18,7 @@ from atomstream_models.runtime import Members, Way, processors
 from ._work import work_of
 
 _LAYERS = 4
-_ROUNDS = 5
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)

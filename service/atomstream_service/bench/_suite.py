@@ -78,6 +78,8 @@ class Suite:
         rounds : frames for each case
         memory : whether to measure memory, which starts a process for each case
         """
+        self._say("the machine's limits")
+        before = measure_limits(list(self._ways.values()))
         needs: dict[Case, float] = {}
         remembered: dict[Case, Memory] = {}
         skipped: list[Skipped] = []
@@ -99,11 +101,11 @@ class Suite:
                 measured += self._sit(sitting, rounds)
             except (LoadError, FrameRefused, MemberFailed) as error:
                 skipped += [Skipped(case, str(error)) for case in sitting]
-        self._say("the machine's limits")
+        self._say("the machine's limits again")
         return Findings(
             self._networks,
             self._ways,
-            measure_limits(list(self._ways.values())),
+            before.at_best(measure_limits(list(self._ways.values()))),
             {(case.network, case.side): self._work(case) for case in cases},
             sorted(measured, key=lambda one: cases.index(one.case)),
             remembered,
