@@ -54,7 +54,8 @@ def expected_bytes(case: Case, network: Network, way: Way, tile_pixels: int) -> 
     part = min(case.side, int(tile_pixels**0.5)) // network.bundle.card.downsample * network.bundle.card.downsample
     # ONNX Runtime's members share one pool of memory; elsewhere each keeps its own.
     working = min(processors(), case.members) if way.name == "onnxruntime" else case.members
-    answers = (2 * case.members + 4) * network.bundle.card.channels * pixels
+    # Each member's answer as it comes and cut to the frame; mean, std and what locating atoms takes.
+    answers = (2 * case.members + 12) * network.bundle.card.channels * pixels
     weights = case.members * network.member.stat().st_size
     return _PACKAGES_BYTES + _NUMBER_BYTES * (_LAYOUT * working * work_of(network.member, (part, part)).alive + answers) + 2 * weights
 

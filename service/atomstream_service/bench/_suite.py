@@ -78,8 +78,6 @@ class Suite:
         rounds : frames for each case
         memory : whether to measure memory, which starts a process for each case
         """
-        self._say("the machine's limits")
-        before = measure_limits(list(self._ways.values()))
         needs: dict[Case, float] = {}
         remembered: dict[Case, Memory] = {}
         skipped: list[Skipped] = []
@@ -96,21 +94,27 @@ class Suite:
                 needs[case] = found.peak or needs[case]
         left_out = {one.case for one in skipped}
         measured = []
+        limits = self._limits()
         for sitting in sittings([case for case in cases if case not in left_out], needs.__getitem__, self._room()):
             try:
                 measured += self._sit(sitting, rounds)
             except (LoadError, FrameRefused, MemberFailed) as error:
                 skipped += [Skipped(case, str(error)) for case in sitting]
-        self._say("the machine's limits again")
+            # What else the machine does changes by the minute, and a limit is what it can do at best.
+            limits = limits.at_best(self._limits())
         return Findings(
             self._networks,
             self._ways,
-            before.at_best(measure_limits(list(self._ways.values()))),
+            limits,
             {(case.network, case.side): self._work(case) for case in cases},
             sorted(measured, key=lambda one: cases.index(one.case)),
             remembered,
             skipped,
         )
+
+    def _limits(self) -> Limits:
+        self._say("the machine's limits")
+        return measure_limits(list(self._ways.values()))
 
     def _sit(self, cases: Sequence[Case], rounds: int) -> list[Measured]:
         """Cases of one network and one frame size; their members are freed before the next come."""

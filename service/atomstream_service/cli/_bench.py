@@ -161,7 +161,7 @@ def _print(console: Console, machine: Machine, found: Findings, service: Service
     for one in found.skipped:
         console.print(f"skipped: {one.case}: {one.reason}", highlight=False)
     if service is not None:
-        console.print(f"service: {service}", highlight=False)
+        console.print("\n  ".join(f"service: {service}".split("; ")), highlight=False)
 
 
 def _write(given: argparse.Namespace, machine: Machine, bundle: Bundle, found: Findings, service: ServiceTimes | None) -> None:
