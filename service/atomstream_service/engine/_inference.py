@@ -15,6 +15,7 @@ from atomstream_models.runtime import LoadedEnsemble
 from atomstream_wire import Event, Failure
 
 from ..config import Config
+from ..heap import give_memory_back
 from ..logs import Throttle
 from ..members import MemberState
 from ._beside import Beside
@@ -22,7 +23,6 @@ from ._candidate import Candidate
 from ._deadline import Deadline
 from ._intake import Intake
 from ._ledger import Ledger
-from ._memory import give_memory_back
 from ._publishing import Pipeline
 from ._scans import Scans
 from ._trial import Reverted, Trial
