@@ -7,7 +7,10 @@ from ._ensemble import LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
 from ._loader import Loader, ways_here
 from ._look import look
+from ._promotion import Promotion, Size
 from ._strips import open_strips
+from ._tensorrt import tensorrt_missing, tensorrt_upgrade
+from ._upgrade import Upgrade
 from ._ways import LoadError, Precision, Runtime, Way
 
 __all__ = [
@@ -20,10 +23,13 @@ __all__ = [
     "LoadedEnsemble",
     "Loader",
     "Precision",
+    "Promotion",
     "Runtime",
     "RuntimeReport",
+    "Size",
     "Tolerance",
     "Tried",
+    "Upgrade",
     "Way",
     "accept",
     "golden_matches",
@@ -34,5 +40,7 @@ __all__ = [
     "open_strips",
     "processors",
     "runtime_report",
+    "tensorrt_missing",
+    "tensorrt_upgrade",
     "ways_here",
 ]

@@ -43,6 +43,9 @@ class PooledMembers:
             return Outputs([one(member) for member in members])
         return Outputs(list(self._pool.map(one, members)))
 
+    def forget(self, shape: tuple[int, int]) -> None:
+        pass  # the same sessions run frames of all sizes
+
     def close(self) -> None:
         self._sessions.clear()
         if self._pool is not None:

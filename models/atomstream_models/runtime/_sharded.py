@@ -38,6 +38,10 @@ class ShardedMembers:
             return Outputs(ordered)
         return Outputs(ordered, *merged([(len(of_part), answer) for (_, of_part), answer in zip(busy, answers, strict=True)]))
 
+    def forget(self, shape: tuple[int, int]) -> None:
+        for part in self._parts:
+            part.forget(shape)
+
     def close(self) -> None:
         for part in self._parts:
             part.close()

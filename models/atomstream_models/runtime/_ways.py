@@ -52,6 +52,10 @@ class Members(Protocol):
         """What the named members answer to `tensor` (1, 1, H, W); raises MemberFailed where a session fails."""
         ...
 
+    def forget(self, shape: tuple[int, int]) -> None:
+        """Give back what frames (rows, columns) alone need; such a frame is still answered, later."""
+        ...
+
     def close(self) -> None:
         """Give back all memory."""
         ...
