@@ -68,6 +68,9 @@ class BoundMembers:
         self.last_ms.update(zip(members, took_ms, strict=True))
         return outputs
 
+    def frames_at_once(self, members: int) -> int:
+        return 1
+
     def forget(self, shape: tuple[int, int]) -> None:
         sessions = self._sets.pop(shape, None)
         if sessions is not None:
