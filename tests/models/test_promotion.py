@@ -206,7 +206,7 @@ def test_an_ensemble_that_goes_while_it_is_built_for_abandons_that(plain_bundle:
 
 
 def test_what_fails_on_a_frame_is_not_asked_again_and_the_frame_is_answered(
-    plain_bundle: Bundle, load: Callable[..., LoadedEnsemble], monkeypatch: pytest.MonkeyPatch
+    plain_bundle: Bundle, load: Callable[..., LoadedEnsemble], devices: Devices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ensemble = load(plain_bundle)
     told = _promoted(ensemble)
@@ -222,6 +222,7 @@ def test_what_fails_on_a_frame_is_not_asked_again_and_the_frame_is_answered(
     assert ensemble.answering == ensemble.way
     assert [one.stage for one in told] == ["ready", "refused"]
     assert "illegal memory access" in (told[1].why or "")
+    until(lambda: len(devices[0].allocated), lambda out: out == 0)
 
 
 def test_what_the_other_way_held_for_a_size_is_given_back_once_it_has_been_taken_over(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -11,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ..bundle import Bundle
+from ._accelerator import AcceleratorFailed
 from ._accept import agree_on
 from ._bound import MOST_SHAPES
 from ._compiled_networks import Abandoned
@@ -79,9 +81,9 @@ class Promotion:
                 return
             self._told = told
             self._thread = threading.Thread(target=self._work, name="promotion", daemon=True)
-        for shape in self._shapes:
-            self._want(shape)
-        self._thread.start()
+            for shape in self._shapes:
+                self._want(shape)
+            self._thread.start()
 
     def members_for(self, shape: tuple[int, int]) -> Members | None:
         """Who runs a frame of this size in the better way; None where the other way does."""
@@ -100,6 +102,8 @@ class Promotion:
         """Go back to the other way for frames of a size."""
         with self._lock:
             self._sizes[shape] = replace(self._sizes[shape], stage="refused", why=why)
+        if self._better is not None:
+            self._tasks.put(partial(_give_back, self._better, shape))
         self._told(self._sizes[shape])
 
     def as_json(self) -> dict[str, Any]:
@@ -155,4 +159,10 @@ class Promotion:
     def _let_base_forget(self, shape: tuple[int, int]) -> None:
         with self._lock:
             if self._sizes[shape].stage == "ready":
-                self._base.forget(shape)
+                _give_back(self._base, shape)
+
+
+def _give_back(members: Members, shape: tuple[int, int]) -> None:
+    # A device that has failed takes nothing back, and the frames that it is asked for find that out.
+    with contextlib.suppress(AcceleratorFailed):
+        members.forget(shape)
