@@ -15,7 +15,7 @@ from waiting import until
 from atomstream_client import ResultSubscriber
 from atomstream_models.bundle import Bundle
 from atomstream_service.config import Config, FramesEndpoint
-from atomstream_service.demo import free_endpoint
+from atomstream_service.demo import free_endpoints
 from atomstream_service.engine import _engine
 from atomstream_service.engine._engine import Engine
 from atomstream_service.engine._operations import Operations
@@ -32,16 +32,17 @@ def devices() -> list[CompilingHost]:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return Config(
-        frames=(FramesEndpoint(endpoint=f"tcp://{free_endpoint()}"),),
-        results=f"tcp://{free_endpoint()}",
-        state=tmp_path / "state",
-        device="cpu",
-        runtime="onnxruntime",
-        tensorrt=True,
-        warm_shapes=(SHAPE,),
-    )
+def config(tmp_path: Path) -> Iterator[Config]:
+    with free_endpoints(2) as (frames, results):
+        yield Config(
+            frames=(FramesEndpoint(endpoint=f"tcp://{frames}"),),
+            results=f"tcp://{results}",
+            state=tmp_path / "state",
+            device="cpu",
+            runtime="onnxruntime",
+            tensorrt=True,
+            warm_shapes=(SHAPE,),
+        )
 
 
 @pytest.fixture
