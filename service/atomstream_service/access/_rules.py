@@ -66,6 +66,7 @@ RULES: Mapping[str, Rule] = {
     "GET /v1/frames/latest": VIEWER,
     "GET /v1/frames/latest.json": VIEWER,
     "GET /v1/frames/latest.png": VIEWER,
+    "WS /v1/live": VIEWER,
     # It changes nothing, but takes the device's time from the stream.
     "POST /v1/infer": Rule(Role.OPERATOR, Body.FRAME),
     "GET /v1/drift": VIEWER,

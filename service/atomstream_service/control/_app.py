@@ -22,6 +22,7 @@ from ._routes_recordings import recording_routes
 from ._routes_refinements import refinement_routes
 from ._service import Service
 from ._tracing import install_tracing
+from .live import live_routes
 from .oip import protocol_routes
 
 
@@ -41,6 +42,7 @@ def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
         refinement_routes,
         lease_routes,
         frame_routes,
+        live_routes,
         protocol_routes,
     ):
         app.include_router(routes(service))
