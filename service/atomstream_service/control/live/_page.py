@@ -15,7 +15,7 @@ from ...transport import CommandRefused, EngineUnavailable
 from .._service import Service
 from ._board import Board
 from ._frames import FrameWatcher
-from ._protocol import ViewMessage, frame_bytes, refused_text
+from ._protocol import MESSAGE, LookMessage, ViewMessage, frame_bytes, refused_text
 
 
 class Page:
@@ -55,13 +55,18 @@ class Page:
         while True:
             text = await self._socket.receive_text()
             try:
-                self._wanted = ViewMessage.model_validate_json(text)
+                message = MESSAGE.validate_json(text)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False, include_context=False)[0]
                 where = ".".join(map(str, first["loc"])) or "the message"
                 await self._send_text(refused_text("bad_message", f"{where}: {first['msg']}"))
                 continue
-            self._frame_due.set()
+            if isinstance(message, LookMessage):
+                with contextlib.suppress(EngineUnavailable):
+                    await self._send_frame(message)
+            else:
+                self._wanted = message
+                self._frame_due.set()
 
     async def _send_frames(self) -> None:
         while True:
@@ -74,15 +79,15 @@ class Page:
                 await self._send_frame(wanted)
             await asyncio.sleep(max(0.0, began + 1 / wanted.fps - time.monotonic()))
 
-    async def _send_frame(self, wanted: ViewMessage) -> None:
+    async def _send_frame(self, wanted: ViewMessage | LookMessage) -> None:
         arguments: dict[str, Any] = {"view": wanted.view.model_dump(), "frame": wanted.frame}
         try:
             reply = await run_in_threadpool(self._service.call, "view", arguments)
         except CommandRefused as error:
-            if wanted.frame is not None:
+            if wanted.frame is not None or isinstance(wanted, LookMessage):
                 await self._send_text(refused_text(error.code, str(error)))
             return
-        body = {**reply.body, "live": wanted.frame is None}
+        body = {**reply.body, "live": wanted.frame is None, "look": wanted.id if isinstance(wanted, LookMessage) else None}
         async with self._sending:
             await self._socket.send_bytes(frame_bytes(body, reply.buffers))
 

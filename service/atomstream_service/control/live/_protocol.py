@@ -1,6 +1,6 @@
 """The whole language of `WS /v1/live`, schema `atomstream.live.v1`.
 
-page -> service, JSON texts   : view
+page -> service, JSON texts   : view, look
 service -> page, JSON texts   : hello, state, refused
 service -> page, binary       : frame
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ...engine import View
 
@@ -29,10 +29,25 @@ class ViewMessage(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["view"] = "view"
+    kind: Literal["view"]
     view: View = View()
     frame: tuple[str, int] | None = None
     fps: float = Field(30.0, gt=0, le=30)
+
+
+class LookMessage(BaseModel):
+    """One frame now, beside those that are followed; the answer carries the same `id`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["look"]
+    id: int
+    view: View = View()
+    frame: tuple[str, int] | None = None
+
+
+MESSAGE: TypeAdapter[ViewMessage | LookMessage] = TypeAdapter(Annotated[ViewMessage | LookMessage, Field(discriminator="kind")])
+"""What a page may say."""
 
 
 def hello_text(name: str | None, role: str | None) -> str:

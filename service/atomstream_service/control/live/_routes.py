@@ -35,7 +35,7 @@ def live_routes(service: Service) -> APIRouter:
 def _state(service: Service) -> Mapping[str, Any]:
     return {
         "status": service.status(),
-        "drift": {"sources": service.drift.sources, "policy": service.drift.policy.model_dump(mode="json")},
+        "policy": service.drift.policy.model_dump(mode="json"),
         "lease": None if (lease := service.leases.current) is None else lease.shown,
         "ring": _ring(service),
         "refinements": [service.refinement.as_json(job) for job in service.refinement.jobs.jobs()],
@@ -45,6 +45,8 @@ def _state(service: Service) -> Mapping[str, Any]:
 
 def _ring(service: Service) -> Mapping[str, Any] | None:
     try:
-        return service.call("ring", {}, timeout_s=2.0).body
+        body = service.call("ring", {}, timeout_s=2.0).body
     except (EngineUnavailable, CommandRefused):
         return None
+    # Which frames these are is many numbers, which a page asks for when it needs them.
+    return {"recorders": body["recorders"], **{name: value for name, value in body["ring"].items() if name != "seqs"}}
