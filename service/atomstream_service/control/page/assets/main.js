@@ -3,7 +3,9 @@
 import { Api } from "./api.js";
 import { Connection } from "./connection.js";
 import { ask } from "./dom.js";
+import { Drift } from "./drift.js";
 import { Header } from "./header.js";
+import { Inspector } from "./inspector.js";
 import { LiveView } from "./live.js";
 import { Members } from "./members.js";
 import { Panels } from "./panels.js";
@@ -36,11 +38,18 @@ async function start() {
   const live = new LiveView(document.getElementById("live"), {
     ask: (view, frame) => connection.want(view, frame),
     ring: async () => (await api.get("/v1/ring")).seqs,
-    chosen: () => {},
+    chosen: (frame, number) => {
+      panels.open("atom");
+      inspector.choose(frame, number);
+    },
   });
   const members = new Members(api, live);
+  const inspector = new Inspector((view, frame) => connection.look(view, frame));
+  const drift = new Drift(api, members, (id) => panels.open(id));
   const panels = new Panels(document.getElementById("side"), [
     { id: "members", title: "Members", element: members.element, opened: () => members.opened(), closed: () => members.closed() },
+    { id: "drift", title: "Drift", element: drift.element, opened: () => drift.opened() },
+    { id: "atom", title: "Atom", element: inspector.element, opened: () => inspector.opened() },
   ]);
 
   connection.addEventListener("link", ({ detail }) => header.setLink(detail.up));
@@ -49,10 +58,13 @@ async function start() {
     header.show(detail);
     live.setMembers(Object.keys(detail.status.members));
     members.show(detail);
+    drift.show(detail);
+    panels.mark("drift", drift.alarmCount ? String(drift.alarmCount) : "");
   });
   connection.addEventListener("frame", ({ detail }) => {
     live.show(detail);
     members.frame(detail);
+    inspector.frame(live.frame);
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA|BUTTON)$/.test(event.target.tagName)) return;
