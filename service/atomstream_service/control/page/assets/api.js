@@ -1,11 +1,12 @@
 // REST, with problems told in the service's own words.
 
-/** A request that was answered with a problem: `status`, `code`, and a sentence as its message. */
+/** A request that was answered with a problem: `status`, `code`, the whole `body`, and a sentence as its message. */
 export class Refused extends Error {
   constructor(status, problem) {
     super(problem.detail ?? problem.title ?? `the service answered ${status}`);
     this.status = status;
     this.code = problem.code ?? "";
+    this.body = problem;
   }
 }
 
