@@ -3,7 +3,7 @@
 import { el, fill, toast } from "./dom.js";
 import { bytes, clock, day, ms, number, percent } from "./units.js";
 
-const USES = { live: "live", last_good: "the last good one", candidate: "beside the live one", idle: "" };
+const USES = { live: "live", last_good: "the last good one", candidate: "beside the live one", earlier: "was live before", none: "" };
 
 export class Ensembles {
   #latest = null;
@@ -103,7 +103,7 @@ export class Ensembles {
 
   #row({ name, version, use, source, actor, added, size_bytes: size }) {
     const act = (label, title, what, primary = false) => el("button", { className: primary ? "primary" : "", title, onclick: what }, label);
-    const isIdle = !use || use === "idle";
+    const isIdle = use === "none" || use === "earlier";
     return el(
       "li",
       { data: { use: use ?? "" } },
@@ -139,7 +139,7 @@ export class Ensembles {
 
   #report(report, text) {
     const checks = report?.checks ?? [];
-    fill(this.staging, el("p", {}, text), checks.length ? el("ul", {}, checks.map(({ name, passed, message }) => el("li", { className: passed ? "passed" : "failed" }, `${passed ? "✓" : "✗"} ${name}${message ? `: ${message}` : ""}`))) : null);
+    fill(this.staging, el("p", {}, text), checks.length ? el("ul", {}, checks.map(({ name, passed, detail }) => el("li", { className: passed ? "passed" : "failed" }, `${passed ? "✓" : "✗"} ${name}: ${detail}`))) : null);
   }
 
   #dragged(event) {

@@ -4,11 +4,13 @@ import { Api } from "./api.js";
 import { Connection } from "./connection.js";
 import { ask } from "./dom.js";
 import { Drift } from "./drift.js";
+import { Ensembles } from "./ensembles.js";
 import { Header } from "./header.js";
 import { Inspector } from "./inspector.js";
 import { LiveView } from "./live.js";
 import { Members } from "./members.js";
 import { Panels } from "./panels.js";
+import { Refine } from "./refine.js";
 
 const TOKEN = "atomstream-token";
 
@@ -46,9 +48,14 @@ async function start() {
   const members = new Members(api, live);
   const inspector = new Inspector((view, frame) => connection.look(view, frame));
   const drift = new Drift(api, members, (id) => panels.open(id));
+  const ensembles = new Ensembles(api);
+  const refine = new Refine(api, live, (view, frame) => connection.look(view, frame));
+  live.overlay = (context, viewport) => refine.overlay(context, viewport);
   const panels = new Panels(document.getElementById("side"), [
     { id: "members", title: "Members", element: members.element, opened: () => members.opened(), closed: () => members.closed() },
     { id: "drift", title: "Drift", element: drift.element, opened: () => drift.opened() },
+    { id: "ensembles", title: "Ensembles", element: ensembles.element, opened: () => ensembles.opened() },
+    { id: "refine", title: "Refine", element: refine.element, opened: () => refine.opened(), closed: () => refine.closed() },
     { id: "atom", title: "Atom", element: inspector.element, opened: () => inspector.opened() },
   ]);
 
@@ -59,6 +66,8 @@ async function start() {
     live.setMembers(Object.keys(detail.status.members));
     members.show(detail);
     drift.show(detail);
+    ensembles.show(detail);
+    refine.show(detail);
     panels.mark("drift", drift.alarmCount ? String(drift.alarmCount) : "");
   });
   connection.addEventListener("frame", ({ detail }) => {

@@ -16,6 +16,7 @@ export class Viewport {
     this.fitted = true;
     this.centre = [0, 0];
     this.scale = 1;
+    this.marked = null;
     this.#listen();
   }
 
@@ -38,6 +39,22 @@ export class Viewport {
     this.scale = Math.min(this.width / columns, this.height / rows);
     this.centre = [(rows - 1) / 2, (columns - 1) / 2];
     this.moved();
+  }
+
+  /** Have dragging mark rectangles, [first row, one past the last, first column, one past the last], instead of moving; null for moving again. */
+  setMarking(marked) {
+    this.marked = marked;
+    this.element.classList.toggle("marking", Boolean(marked));
+  }
+
+  #rectangle(from, to) {
+    const corners = [this.toFrame(...from), this.toFrame(...to)];
+    const axis = (k) => {
+      const [low, high] = corners.map((one) => one[k]).sort((a, b) => a - b);
+      const first = Math.min(Math.max(Math.round(low), 0), this.frame[k] - 1);
+      return [first, Math.min(Math.max(Math.round(high) + 1, first + 1), this.frame[k])];
+    };
+    return [...axis(0), ...axis(1)];
   }
 
   /** Screen position (x, y in CSS pixels) of a position on the frame. */
@@ -84,6 +101,7 @@ export class Viewport {
   #listen() {
     const element = this.element;
     let last = null;
+    let first = null;
     let travelled = 0;
     element.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -92,18 +110,19 @@ export class Viewport {
     element.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       element.setPointerCapture(event.pointerId);
-      last = [event.offsetX, event.offsetY];
+      first = last = [event.offsetX, event.offsetY];
       travelled = 0;
     });
     element.addEventListener("pointermove", (event) => {
       if (!last) return;
       const [dx, dy] = [event.offsetX - last[0], event.offsetY - last[1]];
       travelled += Math.hypot(dx, dy);
-      if (travelled > CLICK_PX) this.pan(dx, dy);
+      if (travelled > CLICK_PX && !this.marked) this.pan(dx, dy);
       last = [event.offsetX, event.offsetY];
     });
     element.addEventListener("pointerup", (event) => {
-      if (last && travelled <= CLICK_PX) this.clicked(...this.toFrame(event.offsetX, event.offsetY));
+      if (last && travelled > CLICK_PX && this.marked) this.marked(this.#rectangle(first, [event.offsetX, event.offsetY]));
+      else if (last && travelled <= CLICK_PX) this.clicked(...this.toFrame(event.offsetX, event.offsetY));
       last = null;
     });
     element.addEventListener("pointercancel", () => (last = null));
