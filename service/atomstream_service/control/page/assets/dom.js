@@ -11,7 +11,7 @@ export function el(tag, properties = {}, ...children) {
     else if (name in made && name !== "list" && name !== "role") made[name] = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
 
@@ -21,7 +21,7 @@ export function fill(parent, ...children) {
     if (parent.textContent !== children[0]) parent.textContent = children[0];
     return parent;
   }
-  parent.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return parent;
 }
 
