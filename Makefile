@@ -4,6 +4,10 @@ BIN := $(VENV)/bin
 # onnxruntime and onnxruntime-gpu overwrite each other, so exactly one is installed.
 RUNTIME := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 ARGS ?=
+# Files of tests side by side; a file stays whole, so that what its tests share is made once. ARGS='-n 0 ...' runs them one after the other.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+# The tests start hundreds of processes, and where no bytecode is kept each of them compiles our sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install install-dev demo test test-gpu lint bench elit clean
 
@@ -26,7 +30,7 @@ demo: install
 	$(BIN)/atomstream demo $(ARGS)
 
 test: install-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-gpu: install-dev
 	$(BIN)/python -m pytest tests/gpu $(ARGS)

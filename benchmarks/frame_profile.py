@@ -21,7 +21,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from live import _ask, _connected, _images
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
@@ -35,6 +34,7 @@ from atomstream_models.locate._outlines import outlines_of
 from atomstream_models.locate._peaks import find_peaks
 from atomstream_models.locate._votes import votes_of
 from atomstream_models.runtime import LoadedEnsemble, load_in, ways_here
+from atomstream_service.bench import connected, simulated
 from atomstream_service.demo import launched
 from atomstream_service.drift import score_frame
 from atomstream_wire import Frame, Maps, decode_frame, encode_frame
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     bundle = open_bundle(find_bundle("graphene", Path(tempfile.gettempdir())))
-    image = _images(1, (512, 512))[0]
+    image = simulated(512, 1)[0]
     ways = ways_here("auto", "auto", "fast")[0]
     members_ms = {}
     for way in ways:
@@ -112,10 +112,10 @@ def _ms(work: Callable[[], object], rounds: int = _ROUNDS) -> float:
 
 def _through_the_service(image: NDArray[np.uint16]) -> float:
     """From sending a frame to having its maps, one frame at a time, in the exact way that the service itself takes."""
-    with tempfile.TemporaryDirectory() as state, launched(Path(state)) as service, _connected(service, ("atoms", "maps")) as (publisher, subscriber):
+    with tempfile.TemporaryDirectory() as state, launched(Path(state)) as service, connected(service, ("atoms", "maps")) as line:
         answered = []
         for k in range(_ROUNDS + 3):
-            answered.append(_ask(publisher, subscriber, image, k, Maps))
+            answered.append(line.ask(image, _PIXEL_NM, k, Maps))
             time.sleep(0.1)  # so that what is done beside is over
     return statistics.median(ms for ms in answered[3:] if ms is not None)
 

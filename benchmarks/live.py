@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import statistics
 import tempfile
@@ -22,83 +21,40 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from atomstream_client import Atoms, FramePublisher, Maps, ResultSubscriber
+from atomstream_client import Atoms, Maps
 from atomstream_models.analysis import finish, infer, prepare
 from atomstream_models.bundle import GoldenFrame, MemberSource, find_bundle, open_bundle, write_bundle
 from atomstream_models.locate import locate
 from atomstream_models.normalize import robust
 from atomstream_models.runtime import LoadedEnsemble, load_ensemble, processors
-from atomstream_models.simulation import SimulatedMicroscope
+from atomstream_service.bench import SOURCE, Frames, Stream, connected, simulated, spread, this_machine
 from atomstream_service.demo import Launched, launched
 
 Figures = dict[str, Any]
 ROUNDS = 3
 
 
-@contextmanager
-def _connected(service: Launched, kinds: tuple[str, ...]) -> Iterator[tuple[FramePublisher, ResultSubscriber]]:
-    with FramePublisher("bench", service.frames, queue=16) as publisher, ResultSubscriber(service.results, kinds=kinds) as subscriber:
-        if not publisher.wait_for_reader():
-            raise RuntimeError("the service does not listen")
-        time.sleep(0.3)
-        yield publisher, subscriber
-
-
-def _images(count: int, shape: tuple[int, int]) -> list[NDArray[np.uint16]]:
-    microscope = SimulatedMicroscope(7, shape)
-    return [microscope.next_frame().image for _ in range(count)]
-
-
-def _ask(
-    publisher: FramePublisher, subscriber: ResultSubscriber, image: NDArray[np.uint16], k: int, last: type[Atoms | Maps], patience_s: float = 30
-) -> float | None:
-    """Milliseconds from sending a frame to having its last message; None where it was not answered in time."""
-    start = time.perf_counter()
-    publisher.publish(image, frame=k, pixel_size=(0.0104, 0.0104))
-    while (left := start + 30 - time.perf_counter()) > 0:
-        result = subscriber.receive(min(left, 1.0))
-        if isinstance(result, last) and result.report.frame == k:
-            return 1000 * (time.perf_counter() - start)
-    return None
-
-
 def toggle(state: Path) -> Figures:
     """200 toggles over REST under a 256x256 stream."""
-    images = _images(4, (256, 256))
-    answers: list[Atoms] = []
-    unanswered = 0
-    stop = threading.Event()
-    with launched(state, config="warm_shapes = [[256, 256]]") as service, _connected(service, ("atoms",)) as (publisher, subscriber):
-
-        def stream() -> None:
-            nonlocal unanswered
-            k = 0
-            while not stop.is_set():
-                publisher.publish(images[k % 4], frame=k, pixel_size=(0.0104, 0.0104))
-                result = subscriber.receive(10)
-                if isinstance(result, Atoms) and result.report.frame == k:
-                    answers.append(result)
-                else:
-                    unanswered += 1
-                k += 1
-
+    frames = simulated(256, 4)
+    with (
+        launched(state, config="warm_shapes = [[256, 256]]") as service,
+        connected(service) as line,
+        Stream(line, frames) as stream,
+    ):
         control = service.control("bench")
         start = control.members()
         members_at = {start["generation"]: {one["id"] for one in start["members"]}}
         changes: list[tuple[float, int]] = []
         took: list[float] = []
-        thread = threading.Thread(target=stream)
-        thread.start()
         ids = sorted(members_at[start["generation"]])
         enabled = set(ids)
         for k in range(200):
@@ -110,15 +66,14 @@ def toggle(state: Path) -> Figures:
             changes.append((time.time(), generation))
             members_at[generation] = set(enabled)
         time.sleep(1)
-        stop.set()
-        thread.join()
-        dropped = control.status()["streams"]["bench"]["dropped"]
+        dropped = control.status()["streams"][SOURCE]["dropped"]
+    answers = [atoms for _, atoms in stream.answers]
     wrong = sum(set(one.report.members_used) != members_at[one.report.ensemble.generation] for one in answers)
     stale = sum(any(one.report.t_done > t and one.report.ensemble.generation < generation for t, generation in changes) for one in answers)
     return {
         "toggles": len(changes),
         "frames_answered": len(answers),
-        "frames_lost": unanswered + sum(dropped.values()),
+        "frames_lost": stream.unanswered + sum(dropped.values()),
         "results_with_an_older_generation_after_the_answer": stale,
         "results_whose_members_do_not_fit_their_generation": wrong,
         "toggle_ms_median": statistics.median(took),
@@ -141,7 +96,7 @@ def _trivial_bundle(folder: Path, bias: float) -> Path:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(folder / "m.onnx"))
     about = {"name": "trivial", "version": "1", "created": "", "classes": ["atom"], "origin": "experimental", "normalization": {"name": "robust"}}
     golden = []
-    for image in _images(2, (64, 64)):
+    for image in simulated(64, 2).images:
         mean = (1 / (1 + np.exp(-(4 * robust(image) + bias))))[None].astype(np.float32)
         golden.append(GoldenFrame(image, None, mean, None, len(locate(mean, None, (), 0.5))))
     write_bundle(folder / "bundle", about, [MemberSource("m00", folder / "m.onnx")], golden)
@@ -156,17 +111,17 @@ def ceiling(state: Path) -> Figures:
 def _ceiling(state: Path, bias: float) -> Figures:
     """Latency with one frame at a time, rate with three in flight."""
     bundle = _trivial_bundle(state / "trivial", bias)
-    images = _images(4, (512, 512))
+    frames = simulated(512, 4)
     config = '[[frames]]\npolicy = "queue"\ndepth = 8\n'
     latencies: list[float] = []
     rates: list[float] = []
-    with launched(state / "s", bundle=str(bundle), config=config) as service, _connected(service, ("maps",)) as (publisher, subscriber):
+    with launched(state / "s", bundle=str(bundle), config=config) as service, connected(service, ("maps",)) as line:
         for k in range(50):
-            _ask(publisher, subscriber, images[k % 4], k, Maps)
+            line.ask(frames[k], frames.pixel_nm, k, Maps)
         for _ in range(ROUNDS):
-            one = [_ask(publisher, subscriber, images[k % 4], 1000 + k, Maps) for k in range(300)]
+            one = [line.ask(frames[k], frames.pixel_nm, 1000 + k, Maps) for k in range(300)]
             latencies += [ms for ms in one if ms is not None]
-            rates.append(_rate(publisher, subscriber, images, 600, in_flight=3))
+            rates.append(line.rate(frames, 600, in_flight=3))
         atoms = len(service.control().latest().atoms)
         status = service.control().status()
     return {
@@ -176,21 +131,8 @@ def _ceiling(state: Path, bias: float) -> Figures:
         "latency_ms_median": statistics.median(latencies),
         "latency_ms_p99": float(np.percentile(latencies, 99)),
         "stages_ms": {stage: one["p50"] for stage, one in status["latency_ms"].items()},
-        "lost": sum(status["streams"]["bench"]["dropped"].values()),
+        "lost": sum(status["streams"][SOURCE]["dropped"].values()),
     }
-
-
-def _rate(publisher: FramePublisher, subscriber: ResultSubscriber, images: list[NDArray[np.uint16]], frames: int, in_flight: int) -> float:
-    start = time.perf_counter()
-    sent = received = 0
-    while received < frames:
-        while sent < frames and sent - received < in_flight:
-            publisher.publish(images[sent % len(images)], pixel_size=(0.0104, 0.0104))
-            sent += 1
-        if subscriber.receive(10) is None:
-            raise RuntimeError(f"{frames - received} frames were not answered")
-        received += 1
-    return frames / (time.perf_counter() - start)
 
 
 def overhead(state: Path) -> Figures:
@@ -202,46 +144,42 @@ def overhead(state: Path) -> Figures:
 
 
 def _overhead(state: Path, bundle: str, at_a_time: int) -> Figures:
-    image = _images(1, (512, 512))[0]
+    frames = simulated(512, 1)
     ensemble = load_ensemble(open_bundle(find_bundle(bundle, state)))
     end_to_end: list[float] = []
     bare: list[float] = []
     config = 'runtime = "onnxruntime"'
     with (
         launched(state, bundle=bundle, config=config) as service,
-        _connected(service, ("atoms", "maps")) as (publisher, subscriber),
+        connected(service, ("atoms", "maps")) as line,
         ThreadPoolExecutor(processors()) as helpers,
         _read_along(service),
     ):
         for k in range(5):
-            _ask(publisher, subscriber, image, k, Maps)
-            _bare_ms(ensemble, image, helpers)
+            line.ask(frames[0], frames.pixel_nm, k, Maps)
+            _bare_ms(ensemble, frames, helpers)
         for turn in range(8 * ROUNDS):
-            asked = [_ask(publisher, subscriber, image, 100 + at_a_time * turn + k, Maps) for k in range(at_a_time)]
+            asked = [line.ask(frames[0], frames.pixel_nm, 100 + at_a_time * turn + k, Maps) for k in range(at_a_time)]
             end_to_end += [ms for ms in asked if ms is not None]
             time.sleep(0.3)
-            bare += [_bare_ms(ensemble, image, helpers) for _ in range(at_a_time)]
+            bare += [_bare_ms(ensemble, frames, helpers) for _ in range(at_a_time)]
         status = service.control().status()
     ensemble.close()
     without = statistics.median(bare)
     return {
-        "end_to_end_ms": _spread(end_to_end),
-        "without_the_service_ms": _spread(bare),
+        "end_to_end_ms": asdict(spread(end_to_end)),
+        "without_the_service_ms": asdict(spread(bare)),
         "overhead_ms_median": statistics.median(end_to_end) - without,
         "overhead_ms_p99": float(np.percentile(end_to_end, 99)) - without,
         "stages_ms": {stage: one["p50"] for stage, one in status["latency_ms"].items()},
     }
 
 
-def _bare_ms(ensemble: LoadedEnsemble, image: NDArray[np.uint16], helpers: ThreadPoolExecutor) -> float:
+def _bare_ms(ensemble: LoadedEnsemble, frames: Frames, helpers: ThreadPoolExecutor) -> float:
     card = ensemble.card
     start = time.perf_counter()
-    finish(infer(prepare(image, (0.0104, 0.0104), card), card, card.member_ids, ensemble.answer, helpers.map), card, helpers.map)
+    finish(infer(prepare(frames[0], (frames.pixel_nm, frames.pixel_nm), card), card, card.member_ids, ensemble.answer, helpers.map), card, helpers.map)
     return 1000 * (time.perf_counter() - start)
-
-
-def _spread(ms: list[float]) -> Figures:
-    return {"median": statistics.median(ms), "p99": float(np.percentile(ms, 99))}
 
 
 @contextmanager
@@ -269,12 +207,13 @@ def _read_along(service: Launched) -> Iterator[None]:
 def scans(state: Path) -> Figures:
     """512 rows in 4 s, sent 16 at a time: from the complete frame to its atoms, with the service following the scan, and without; in turns."""
     rows_at_a_time, rows = 16, 512
-    image = _images(1, (rows, rows))[0]
+    frames = simulated(rows, 1)
+    image = frames[0]
     waited: dict[str, list[float]] = {"followed": [], "whole": []}
     config = f'runtime = "onnxruntime"\nstrip_rows = {rows_at_a_time}\n'
-    with launched(state, config=config) as service, _connected(service, ("atoms",)) as (publisher, subscriber):
+    with launched(state, config=config) as service, connected(service) as line:
         for k in range(3):
-            _ask(publisher, subscriber, image, k, Atoms)
+            line.ask(frames[0], frames.pixel_nm, k)
         for turn in range(4 * ROUNDS):
             partial = np.zeros_like(image)
             for first in range(0, rows, rows_at_a_time):
@@ -282,28 +221,28 @@ def scans(state: Path) -> Figures:
                 time.sleep(4 / (rows // rows_at_a_time))
                 seen = first + rows_at_a_time
                 if seen < rows:
-                    publisher.publish(partial, frame=100 + turn, complete=False, valid_rows=(0, seen), pixel_size=(0.0104, 0.0104))
-            ms = _ask(publisher, subscriber, image, 100 + turn, Atoms)
+                    line.publisher.publish(partial, frame=100 + turn, complete=False, valid_rows=(0, seen), pixel_size=(frames.pixel_nm, frames.pixel_nm))
+            ms = line.ask(frames[0], frames.pixel_nm, 100 + turn)
             waited["followed"] += [] if ms is None else [ms]
             time.sleep(0.5)
-            ms = _ask(publisher, subscriber, image, 500 + turn, Atoms)
+            ms = line.ask(frames[0], frames.pixel_nm, 500 + turn)
             waited["whole"] += [] if ms is None else [ms]
         counted = service.control().status()["scans"]
     ratios = [one / other for one, other in zip(waited["followed"], waited["whole"], strict=True)]
-    return {"after_the_last_row_ms": {name: _spread(ms) for name, ms in waited.items()}, "ratio_median": statistics.median(ratios), "scans": counted}
+    return {"after_the_last_row_ms": {name: asdict(spread(ms)) for name, ms in waited.items()}, "ratio_median": statistics.median(ratios), "scans": counted}
 
 
 def recovery(state: Path) -> Figures:
     """kill -9 of the engine under a stream: time to the next result, and the control plane's answers meanwhile."""
-    images = _images(2, (256, 256))
+    frames = simulated(256, 2)
     outages: list[float] = []
     slowest: list[float] = []
     same = True
-    with launched(state) as service, _connected(service, ("atoms",)) as (publisher, subscriber):
+    with launched(state) as service, connected(service) as line:
         control = service.control("bench")
         control.choose_members(["m01", "m02", "m05"])
         for k in range(ROUNDS):
-            _ask(publisher, subscriber, images[0], k, Atoms)
+            line.ask(frames[0], frames.pixel_nm, k)
             os.kill(control.status()["engine"]["pid"], signal.SIGKILL)
             killed = time.perf_counter()
             worst = 0.0
@@ -311,15 +250,15 @@ def recovery(state: Path) -> Figures:
                 begun = time.perf_counter()
                 control.status()
                 worst = max(worst, time.perf_counter() - begun)
-                publisher.publish(images[1], pixel_size=(0.0104, 0.0104))
-                result = subscriber.receive(0.05)
+                line.send(frames[1], frames.pixel_nm)
+                result = line.results.receive(0.05)
                 if isinstance(result, Atoms):
                     same &= result.report.members_used == ("m01", "m02", "m05")
                     break
             outages.append(time.perf_counter() - killed)
             slowest.append(1000 * worst)
             time.sleep(3)
-            while subscriber.receive(0.2) is not None:
+            while line.results.receive(0.2) is not None:
                 pass
     return {"kill_to_next_result_s": outages, "slowest_status_answer_ms": slowest, "same_members": same}
 
@@ -327,23 +266,12 @@ def recovery(state: Path) -> Figures:
 BENCHMARKS: dict[str, Callable[[Path], Figures]] = {"toggle": toggle, "ceiling": ceiling, "overhead": overhead, "scans": scans, "recovery": recovery}
 
 
-def machine() -> Figures:
-    """Where the figures were measured."""
-    packages = ("atomstream", "onnxruntime", "numpy", "opencv-python-headless", "pyzmq")
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "processors": len(os.sched_getaffinity(0)),
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "packages": {name: version(name) for name in packages},
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=BENCHMARKS, action="append")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
-    figures: Figures = {"machine": machine()}
+    figures: Figures = {"machine": this_machine().as_json()}
     for name in given.only or BENCHMARKS:
         with tempfile.TemporaryDirectory(prefix="atomstream-bench-") as folder:
             figures[name] = BENCHMARKS[name](Path(folder))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 from atomstream_models.bundle import Bundle
 from atomstream_models.combine import mean_std
-from atomstream_models.runtime import Loader, accept, load_ensemble, runtime_report
+from atomstream_models.runtime import Loader, Precision, Size, accept, load_ensemble, runtime_report, tensorrt_missing, tensorrt_upgrade
 from atomstream_service.demo import Launched
 
 _report = runtime_report()
@@ -81,6 +83,53 @@ def test_fast_is_float16_where_the_golden_frames_allow_it(graphene: Bundle) -> N
     assert ensemble.choice is not None
     assert {one.way.bits for one in ensemble.choice.tried} == {"float32", "float16"}
     assert [one.complaint for one in ensemble.choice.tried if one.way.bits == "float16"] == [None, None]
+
+
+needs_tensorrt = pytest.mark.skipif(tensorrt_missing() is not None, reason=f"no TensorRT here: {tensorrt_missing()}")
+
+
+@needs_tensorrt
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_tensorrt_takes_over_once_its_engines_are_built(graphene: Bundle, tmp_path: Path, precision: Precision) -> None:
+    tensor = np.random.default_rng(0).standard_normal((1, 1, 256, 256), np.float32)
+    ids = graphene.card.member_ids
+    upgrade = tensorrt_upgrade("cuda", precision, tmp_path)
+    ensemble = Loader("cuda", precision=precision, shapes=[(256, 256)], upgrade=upgrade).load(graphene)
+    before = np.stack(ensemble.run(tensor, ids))
+    told: list[Size] = []
+    ensemble.promote(told.append)
+    while not told:
+        assert ensemble.answering == ensemble.way
+        np.testing.assert_array_equal(np.stack(ensemble.run(tensor, ids)), before)
+    after = np.stack(ensemble.run(tensor, ids))
+    again = np.stack(ensemble.run(tensor, ids))
+    providers, way = ensemble.providers, ensemble.answering
+    ensemble.close()
+
+    assert (told[0].stage, told[0].why) == ("ready", None)
+    assert providers[0] == "TensorrtExecutionProvider"
+    assert way == upgrade
+    np.testing.assert_allclose(after, before, atol=3e-3 if precision == "exact" else 0.1)
+    np.testing.assert_array_equal(again, after)
+
+
+@needs_tensorrt
+@pytest.mark.timeout(1800)
+def test_tensorrt_s_engines_are_found_again(graphene: Bundle, tmp_path: Path) -> None:
+    took_s: list[float | None] = []
+    told: list[Size] = []
+    for turn in range(2):
+        ensemble = Loader("cuda", shapes=[(256, 256)], upgrade=tensorrt_upgrade("cuda", "exact", tmp_path)).load(graphene)
+        ensemble.promote(told.append)
+        until(lambda: len(told), lambda count: count == len(took_s) + 1, 1500)
+        ensemble.close()
+        assert told[turn].stage == "ready"
+        took_s.append(told[turn].took_s)
+        files = {file.name: file.stat().st_ino for file in tmp_path.glob("*.onnx")}
+
+    assert len(files) == len(graphene.card.member_ids)
+    print(f"TensorRT's engines for 256x256 took {took_s[0]} s, once they were there {took_s[1]} s")
 
 
 def test_the_service_runs_on_the_gpu_and_says_so(service: Launched) -> None:

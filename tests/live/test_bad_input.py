@@ -13,7 +13,7 @@ import pytest
 from conftest import dots, make_plain_bundle
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
-from atomstream_service.demo import Launched, free_endpoint, launched
+from atomstream_service.demo import Launched, free_endpoints, launched
 
 NOISE = np.random.default_rng(0)
 
@@ -162,12 +162,12 @@ def test_status_answers_under_many_single_frames_at_once(quick: Launched) -> Non
 
 def test_several_sockets_and_a_chosen_channel(tmp_path: Path) -> None:
     bundle = make_plain_bundle(tmp_path / "b", normalization="robust")
-    config = 'channel = "ADF"\npartial_frames = true\n[[frames]]\n[[frames]]\nendpoint = "tcp://127.0.0.1:{}"\nsocket = "pull"\npolicy = "block"\n'
-    port = free_endpoint().rpartition(":")[2]
+    config = 'channel = "ADF"\npartial_frames = true\n[[frames]]\n[[frames]]\nendpoint = "tcp://{}"\nsocket = "pull"\npolicy = "block"\n'
     with (
-        launched(tmp_path / "s", bundle=str(bundle.folder), config=config.format(port)) as service,
+        free_endpoints(1) as (pushed,),
+        launched(tmp_path / "s", bundle=str(bundle.folder), config=config.format(pushed)) as service,
         FramePublisher("one", service.frames) as one,
-        FramePublisher("two", f"tcp://127.0.0.1:{port}", socket="push") as two,
+        FramePublisher("two", f"tcp://{pushed}", socket="push") as two,
         ResultSubscriber(service.results, kinds=("atoms", "error")) as subscriber,
     ):
         assert one.wait_for_reader()

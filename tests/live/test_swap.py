@@ -25,7 +25,7 @@ from atomstream_service.control._keeper import Keeper
 from atomstream_service.control._meters import Meters
 from atomstream_service.control._store import Store
 from atomstream_service.control._wish import Lineup, Wish
-from atomstream_service.demo import free_endpoint
+from atomstream_service.demo import free_endpoints
 from atomstream_service.engine import EngineSpec, Wanted
 from atomstream_service.members import MemberState
 from atomstream_service.transport import CommandClient, CommandRefused, EngineSilent, EngineUnavailable, Reply
@@ -51,21 +51,23 @@ class EngineProcess:
 @contextlib.contextmanager
 def engine_process(bundle: Bundle, folder: Path, **settings: Any) -> Iterator[EngineProcess]:
     """An engine without a control plane."""
-    frames, results, commands = f"tcp://{free_endpoint()}", f"tcp://{free_endpoint()}", f"ipc://{folder}/c"
-    config = Config(frames=({"endpoint": frames, "policy": "queue"},), results=results, warm_shapes=((128, 128),), **settings)
-    wanted = Wanted(generation=1, sha256=bundle.sha256, folder=bundle.folder, states={}, selected=True)
-    (folder / "spec.json").write_text(EngineSpec(config=config, commands=commands, wanted=wanted).model_dump_json())
-    command = [sys.executable, "-m", "atomstream_service.engine", str(folder / "spec.json")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        engine = EngineProcess(frames, results, CommandClient(commands, lambda: process.poll() is None))
-        try:
-            engine.commands.call("status", timeout_s=60)
-            yield engine
-            assert process.stdin is not None
-            process.stdin.close()
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
+    commands = f"ipc://{folder}/c"
+    with free_endpoints(2) as ports:
+        frames, results = (f"tcp://{port}" for port in ports)
+        config = Config(frames=({"endpoint": frames, "policy": "queue"},), results=results, warm_shapes=((128, 128),), **settings)
+        wanted = Wanted(generation=1, sha256=bundle.sha256, folder=bundle.folder, states={}, selected=True)
+        (folder / "spec.json").write_text(EngineSpec(config=config, commands=commands, wanted=wanted).model_dump_json())
+        command = [sys.executable, "-m", "atomstream_service.engine", str(folder / "spec.json")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            engine = EngineProcess(frames, results, CommandClient(commands, lambda: process.poll() is None))
+            try:
+                engine.commands.call("status", timeout_s=60)
+                yield engine
+                assert process.stdin is not None
+                process.stdin.close()
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
 
 
 class Feed:

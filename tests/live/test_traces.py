@@ -17,7 +17,7 @@ from conftest import dots, make_plain_bundle
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from atomstream_client import Atoms, FramePublisher, ResultSubscriber
-from atomstream_service.demo import free_endpoint, launched
+from atomstream_service.demo import free_endpoints, launched
 from atomstream_service.traces import Stage, open_traces
 
 STAGES = ["receive", "preprocess", "infer", "locate", "publish"]
@@ -102,18 +102,20 @@ def test_a_share_of_none_sends_nothing(collector: Collector) -> None:
 
 
 def test_nobody_waits_for_a_collector_that_is_away() -> None:
-    traces = open_traces(f"http://{free_endpoint()}", 1.0, "engine")
-    for _ in range(10_000):
-        traces.add(Stage("frame", 1.0, 2.0))
-    traces.close()
+    with free_endpoints(1) as (nobody,):
+        traces = open_traces(f"http://{nobody}", 1.0, "engine")
+        for _ in range(10_000):
+            traces.add(Stage("frame", 1.0, 2.0))
+        traces.close()
 
 
 def test_where_opentelemetry_is_not_installed_the_service_refuses_to_start_and_names_the_extra(tmp_path: Path) -> None:
     settings = tmp_path / "a.toml"
     settings.write_text('otel_endpoint = "http://127.0.0.1:4318"\n')
     without = "import sys; sys.modules['opentelemetry.sdk'] = None; from atomstream_service.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = ["serve", "--config", str(settings), "--state", str(tmp_path / "state"), "--http", free_endpoint()]
-    done = subprocess.run([sys.executable, "-c", without, *command], capture_output=True, text=True, check=False)
+    with free_endpoints(1) as (http,):
+        command = ["serve", "--config", str(settings), "--state", str(tmp_path / "state"), "--http", http]
+        done = subprocess.run([sys.executable, "-c", without, *command], capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
     assert "atomstream[otel]" in done.stderr

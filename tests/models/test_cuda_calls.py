@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import pkgutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from atomstream_models.runtime import LoadError, _cuda
+from atomstream_models.runtime import LoadError, _cuda, _tensorrt
 from atomstream_models.runtime._accelerator import AcceleratorFailed
 from atomstream_models.runtime._cuda import Cuda
+from atomstream_models.runtime._tensorrt import TensorRt
 
 
 class _Runtime:
@@ -91,6 +94,9 @@ class _Runtime:
         first, last = (ctypes.c_double.from_address(one.value or 0).value for one in (begin, end))
         ms._obj.value = last - first
 
+    def _cudaDeviceGetAttribute(self, to: Any, attribute: int, index: int) -> None:  # noqa: N802
+        to._obj.value = {75: 9, 76: 0, 16: 132}[attribute]
+
 
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> _Runtime:
@@ -128,6 +134,20 @@ def test_sessions_are_asked_to_run_on_its_stream(runtime: _Runtime) -> None:
     assert name == "CUDAExecutionProvider"
     assert int(options["user_compute_stream"]) in runtime.out
     assert (options["device_id"], options["enable_cuda_graph"], options["prefer_nhwc"]) == ("1", "1", "0")
+
+
+def test_engines_run_on_its_stream_and_are_built_for_its_kind_and_this_version(runtime: _Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_tensorrt, "_version", lambda: "10.15.1")
+    gpu = TensorRt(1, tmp_path, half=True)
+    (name, options), (rest, cuda), _ = gpu.compiled_providers(graphs=True)
+
+    assert (name, rest) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert options["user_compute_stream"] == cuda["user_compute_stream"]
+    assert (options["trt_cuda_graph_enable"], cuda["enable_cuda_graph"], options["trt_fp16_enable"]) == ("1", "0", "1")
+    assert gpu.recipe.depends_on["gpu"] == "9.0.132"
+    assert gpu.recipe.depends_on["tensorrt"] == "10.15.1"
+    assert gpu.recipe.environment == {"NVIDIA_TF32_OVERRIDE": "0"}
+    assert pkgutil.resolve_name(gpu.recipe.compile) is _tensorrt.write_engine
 
 
 def test_a_gpu_that_refuses_says_what_it_refused(runtime: _Runtime) -> None:

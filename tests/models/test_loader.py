@@ -12,7 +12,7 @@ import pytest
 from conftest import make_plain_bundle
 
 from atomstream_models.bundle import Bundle, BundleError
-from atomstream_models.runtime import Loader, LoadError, Races, Tolerance, _loader, _openvino, load_ensemble
+from atomstream_models.runtime import Loader, LoadError, Races, Tolerance, _accept, _loader, _openvino, load_ensemble
 from atomstream_models.runtime._openvino import openvino_ways
 from atomstream_models.runtime._ways import Way
 
@@ -54,7 +54,7 @@ def test_fast_answers_are_close_to_the_exact_ones_and_not_the_same(graphene: Bun
 
 @needs_bfloat16
 def test_fast_answers_that_are_not_good_enough_on_the_golden_frames_are_not_taken(graphene: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_loader, "FAST", Tolerance(1e-9, 1e-9, 1e-9, 1e-9))
+    monkeypatch.setattr(_accept, "FAST", Tolerance(1e-9, 1e-9, 1e-9, 1e-9))
     ensemble = Loader("cpu", runtime="openvino", precision="fast").load(graphene)
 
     assert ensemble.way.bits == "float32"

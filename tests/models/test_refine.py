@@ -175,7 +175,8 @@ def test_contamination_is_not_learned_as_atoms(graphene: Bundle, tmp_path: Path)
     assert card.training["atoms"]["kept"] > 0.8 * labelled(frame).sum()
 
 
-def test_the_command_refines_and_says_what_it_did(parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refines_and_says_what_it_did(parent: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    train_here(monkeypatch)
     np.savez(tmp_path / "movie.npz", images=np.stack(_frames()), pixel_size_nm=0.01)
     changes = ["data.crops=12", "data.crop_px=48", "data.validation=4", "training.members=1", "training.steps=4", "training.batch=4", "networks=[{filters=4}]"]
     flags = [part for change in changes for part in ("--set", change)]

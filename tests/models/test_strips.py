@@ -22,7 +22,7 @@ from atomstream_models.simulation import SimulatedMicroscope
 from atomstream_models.training import export_member
 from atomstream_models.training.networks import NetworkSettings, build_network
 
-Kind = Literal["half-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet"]
+Kind = Literal["half-unet", "quarter-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet"]
 
 
 def _in_strips(strips: PooledStripMembers, frame: np.ndarray, members: list[str]) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_strips_come_to_what_the_whole_frame_comes_to(graphene: Bundle, shape: t
     np.testing.assert_allclose(_in_strips(strips, frame, members), np.stack(ensemble.run(frame, members)), atol=2e-6)
 
 
-@pytest.mark.parametrize("kind", ["half-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet"])
+@pytest.mark.parametrize("kind", ["half-unet", "quarter-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet"])
 def test_every_network_that_is_trained_here_can_be_followed(kind: Kind, tmp_path: Path) -> None:
     torch.manual_seed(3)
     export_member(build_network(NetworkSettings(kind=kind, filters=4), 3).eval(), tmp_path / "member.onnx")

@@ -230,10 +230,10 @@ def test_swag_draws_members_around_one_network(tmp_path: Path) -> None:
     assert len(open_bundle(run.bundle).card.members) == 3
 
 
-KINDS = ("half-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet")
+KINDS = ("half-unet", "quarter-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet")
 
 
-@pytest.mark.parametrize(("kind", "channels"), list(zip(KINDS, (3, 1, 3, 1, 3, 1), strict=True)))
+@pytest.mark.parametrize(("kind", "channels"), list(zip(KINDS, (3, 1, 3, 1, 3, 1, 3), strict=True)))
 def test_an_exported_network_answers_as_it_does_in_torch_at_every_size(kind: str, channels: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = build_network(NetworkSettings.model_validate({"kind": kind, "filters": 4}), channels)

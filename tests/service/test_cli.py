@@ -15,7 +15,7 @@ from conftest import REAL_FRAMES, real_frames
 from atomstream_client import Atoms, ResultSubscriber
 from atomstream_models.movies import UnreadableFile, read_movie
 from atomstream_service.cli import main
-from atomstream_service.demo import free_endpoint, launched
+from atomstream_service.demo import free_endpoints, launched
 
 
 def _run(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
@@ -55,9 +55,9 @@ def test_a_command_that_fails_says_why_and_exits_with_an_error(arguments: list[s
 
 
 def test_serve_gives_up_where_its_results_port_is_taken(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken, free_endpoints(2) as (frames, http):
         port = taken.getsockname()[1]
-        run = _run("serve", "--state", str(tmp_path), "--results", f"tcp://127.0.0.1:{port}", "--frames", f"tcp://{free_endpoint()}", "--http", free_endpoint())
+        run = _run("serve", "--state", str(tmp_path), "--results", f"tcp://127.0.0.1:{port}", "--frames", f"tcp://{frames}", "--http", http)
 
     assert run.returncode == 1
     assert str(port) in run.stderr

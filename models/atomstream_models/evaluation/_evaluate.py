@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis import Answer, Inferred, finish
+from ..ahead import ahead
+from ..analysis import Answer, Grid, Inferred, finish
 from ..bundle import Card
 from ..errors import InputError
 from ..neighbours import nearest_px
@@ -21,6 +22,8 @@ from ._foreground import Foreground, foreground, member_answers, on_grid
 from ._ranks import Levels
 from ._truth import Truth, matching_radius_px
 
+_JUDGES = 2
+"""Frames judged at the same time; more would wait for the members, and hold their maps."""
 _ALONE_PX = 5.0
 """Radius within which two members' atoms are the same where a frame has too few for a distance between neighbours."""
 
@@ -122,7 +125,7 @@ def evaluate(
     disc_px: float | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Judge an ensemble's answers, frame by frame; only figures are kept, so a movie may be as long as it likes.
+    """Judge an ensemble's answers, some frames at a time; only figures are kept, so a movie may be as long as it likes.
 
     Without a truth there are counts, agreement, std and lattice figures only.
 
@@ -144,24 +147,22 @@ def evaluate(
     figures, calibration, stds = [], CalibrationCounts(), Levels()
     convergences: list[Convergence] = []
     members: tuple[str, ...] = ()
-    for frame, inferred in looked:
-        members = members or inferred.members_used
-        truth = (truths or {}).get(frame)
-        answer, seen = finish(inferred, card), foreground(inferred)
-        if seen.std is not None:
-            stds.add(seen.std[seen.mean > card.threshold])
-        if (convergence := std_convergence(inferred.maps, seed=seed)) is not None:
-            convergences.append(convergence)
-        alone = [one.atoms for one in member_answers(inferred, card)]
-        radius = match_px or (_radius(answer.atoms) if truth is None else truth.match_px)
-        one = _frame(frame, answer, seen, alone, card.threshold, radius)
-        if truth is not None:
-            compared = compare(answer.atoms, truth)
-            one = _with_truth(one, alone, truth, compared, len(card.classes))
-            placed = on_grid(truth, inferred.prepared.grid)
-            calibration.add_pixels(seen.mean, seen.std, card.threshold, placed, disc_px or _disc_px(answer.atoms, truth, placed))
-            calibration.add_atoms(answer.atoms, compared)
-        figures.append(one)
+
+    def judge(one: tuple[int, Inferred]) -> _Judged:
+        frame, inferred = one
+        return _judge(frame, inferred, card, (truths or {}).get(frame), match_px, seed)
+
+    for one in ahead(judge, looked, _JUDGES):
+        members = members or one.figures.members_used
+        if one.seen.std is not None:
+            stds.add(one.seen.std[one.seen.mean > card.threshold])
+        if one.convergence is not None:
+            convergences.append(one.convergence)
+        if one.truth is not None and one.figures.compared is not None:
+            placed = on_grid(one.truth, one.grid)
+            calibration.add_pixels(one.seen.mean, one.seen.std, card.threshold, placed, disc_px or _disc_px(one.figures.atoms, one.truth, placed))
+            calibration.add_atoms(one.figures.atoms, one.figures.compared)
+        figures.append(one.figures)
     if not figures:
         raise InputError("there is no frame to evaluate")
     return Evaluation(
@@ -175,6 +176,27 @@ def evaluate(
         calibration=calibration.result(),
         convergence=mean_convergence(convergences),
     )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What one frame adds to the whole."""
+
+    figures: FrameFigures
+    seen: Foreground
+    convergence: Convergence | None
+    truth: Truth | None
+    grid: Grid
+
+
+def _judge(frame: int, inferred: Inferred, card: Card, truth: Truth | None, match_px: float | None, seed: int) -> _Judged:
+    answer, seen = finish(inferred, card), foreground(inferred)
+    alone = [one.atoms for one in member_answers(inferred, card)]
+    radius = match_px or (_radius(answer.atoms) if truth is None else truth.match_px)
+    figures = _frame(frame, answer, seen, alone, card.threshold, radius)
+    if truth is not None:
+        figures = _with_truth(figures, alone, truth, compare(answer.atoms, truth), len(card.classes))
+    return _Judged(figures, seen, std_convergence(inferred.maps, seed=seed), truth, inferred.prepared.grid)
 
 
 def _frame(frame: int, answer: Answer, seen: Foreground, alone: Sequence[NDArray[np.float32]], threshold: float, match_px: float) -> FrameFigures:

@@ -2,6 +2,7 @@
 
 from ._card import card_section, card_tables
 from ._curves import Line, agreement_figure, calibration_figure, convergence_figure, frames_figure, neighbours_figure
+from ._draw import canvas, drawn, saved
 from ._format import counted
 from ._maps import Region, Stage, StageRow, regions_figure, stages_figure, uncertain_window
 from ._members import MembersRow, members_figure
@@ -31,12 +32,14 @@ __all__ = [
     "baseline_of",
     "calibration_figure",
     "calibration_section",
+    "canvas",
     "card_section",
     "card_tables",
     "cell_text",
     "convergence_figure",
     "convergence_section",
     "counted",
+    "drawn",
     "frames_figure",
     "frames_section",
     "lattice_section",
@@ -46,6 +49,7 @@ __all__ = [
     "neighbours_figure",
     "regions_figure",
     "require_packages",
+    "saved",
     "stages_figure",
     "study_sections",
     "summary_section",

@@ -3,29 +3,37 @@
 from ._accept import EXACT, FAST, GoldenMatch, Tolerance, accept, golden_matches
 from ._choice import Choice, Tried
 from ._device import Device, RuntimeReport, processors, runtime_report
-from ._ensemble import LoadedEnsemble, load_ensemble, load_in
+from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
 from ._loader import Loader, ways_here
 from ._look import look
+from ._promotion import Promotion, Size
 from ._races import Races
 from ._strips import open_strips
-from ._ways import LoadError, Precision, Runtime, Way
+from ._tensorrt import tensorrt_missing, tensorrt_upgrade
+from ._upgrade import Upgrade
+from ._ways import LoadError, Members, Precision, Runtime, Way
 
 __all__ = [
     "EXACT",
     "FAST",
+    "TILE_PIXELS",
     "Choice",
     "Device",
     "GoldenMatch",
     "LoadError",
     "LoadedEnsemble",
     "Loader",
+    "Members",
     "Precision",
+    "Promotion",
     "Races",
     "Runtime",
     "RuntimeReport",
+    "Size",
     "Tolerance",
     "Tried",
+    "Upgrade",
     "Way",
     "accept",
     "golden_matches",
@@ -36,5 +44,7 @@ __all__ = [
     "open_strips",
     "processors",
     "runtime_report",
+    "tensorrt_missing",
+    "tensorrt_upgrade",
     "ways_here",
 ]

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..analysis import FrameRefused, MemberFailed, finish, infer, prepare
-from ..bundle import BundleError
-from ._ensemble import LoadedEnsemble
+from ..analysis import Answer, FrameRefused, Grid, MemberFailed, Prepared, finish, infer, prepare
+from ..bundle import Bundle, BundleError
+from ._ensemble import LoadedEnsemble, load_in
+from ._onnxruntime import onnxruntime_way
+from ._ways import Members, Way
 
 
 @dataclass(frozen=True)
@@ -86,18 +89,22 @@ def golden_matches(ensemble: LoadedEnsemble) -> Iterator[GoldenMatch]:
             answer = finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.answer), ensemble.card)
         except (FrameRefused, MemberFailed) as error:
             raise BundleError("acceptance", f"{entry.file} can't be answered: {error}") from error
-        mean = np.abs(answer.mean - golden.mean)
-        std = None if answer.std is None or golden.std is None else np.abs(answer.std - golden.std)
-        yield GoldenMatch(
-            file=entry.file,
-            mean=float(mean.max()),
-            std=None if std is None else float(std.max()),
-            mean_mean=float(mean.mean()),
-            std_mean=None if std is None else float(std.mean()),
-            std_missing=(answer.std is None) != (golden.std is None),
-            atoms=len(answer.atoms),
-            wanted=golden.atoms,
-        )
+        yield _match(entry.file, answer, golden.mean, golden.std, golden.atoms)
+
+
+def _match(file: str, answer: Answer, wanted_mean: NDArray[np.float32], wanted_std: NDArray[np.float32] | None, wanted_atoms: int) -> GoldenMatch:
+    mean = np.abs(answer.mean - wanted_mean)
+    std = None if answer.std is None or wanted_std is None else np.abs(answer.std - wanted_std)
+    return GoldenMatch(
+        file=file,
+        mean=float(mean.max()),
+        std=None if std is None else float(std.max()),
+        mean_mean=float(mean.mean()),
+        std_mean=None if std is None else float(std.mean()),
+        std_missing=(answer.std is None) != (wanted_std is None),
+        atoms=len(answer.atoms),
+        wanted=wanted_atoms,
+    )
 
 
 def accept(ensemble: LoadedEnsemble, tolerance: Tolerance = EXACT) -> None:
@@ -112,3 +119,39 @@ def accept(ensemble: LoadedEnsemble, tolerance: Tolerance = EXACT) -> None:
         complaint = match.complaint(tolerance)
         if complaint is not None:
             raise BundleError("acceptance", complaint)
+
+
+def agree_on(shape: tuple[int, int], bundle: Bundle, members: Members, way: Way) -> str | None:
+    """What is wrong with members' answers to frames of one size; None where they are as good as in float32 on the CPU.
+
+    What was compiled for one size says nothing about another one, so each golden frame is mirrored at its borders, or cut, until it has that size.
+    """
+    card = bundle.card
+    reference = load_in(onnxruntime_way(), bundle, 1)
+    try:
+        for entry, golden in zip(card.golden, bundle.golden(), strict=True):
+            size = golden.pixel_size_nm
+            prepared = _brought_to(shape, prepare(golden.frame, None if size is None else (size, size), card))
+            wanted = finish(infer(prepared, card, card.member_ids, reference.answer), card)
+            answer = finish(infer(prepared, card, card.member_ids, members.run), card)
+            complaint = _match(entry.file, answer, wanted.mean, wanted.std, len(wanted.atoms)).complaint(tolerance_of(way))
+            if complaint is not None:
+                return f"{complaint}, on {shape[0]}x{shape[1]} pixels"
+        return None
+    finally:
+        reference.close()
+
+
+def tolerance_of(way: Way) -> Tolerance:
+    """What answers in this way may differ by from the exact ones."""
+    return EXACT if way.bits == "float32" else FAST
+
+
+def _brought_to(shape: tuple[int, int], prepared: Prepared) -> Prepared:
+    if prepared.tensor is None:
+        return prepared
+    rows, columns = shape
+    image = prepared.tensor[0, 0, : prepared.grid.shape[0], : prepared.grid.shape[1]]
+    more = [(0, max(0, wanted - there)) for wanted, there in zip(shape, image.shape, strict=True)]
+    image = np.ascontiguousarray(np.pad(image, more, "symmetric")[:rows, :columns])
+    return Prepared(image[None, None], Grid(shape, shape), prepared.flags, np.zeros(rows, np.bool_))

@@ -19,7 +19,7 @@ from ._mean_std import mean_std_network, use_of
 from ._static import static_member
 from ._ways import LoadError
 
-_SHAPES = 3
+MOST_SHAPES = 3
 """Frame sizes for which sessions are kept; the one that was used longest ago makes room."""
 _FLOAT32_BYTES = 4
 _Input = tuple[str, type, tuple[int, ...], int]
@@ -68,6 +68,15 @@ class BoundMembers:
         self.last_ms.update(zip(members, took_ms, strict=True))
         return outputs
 
+    def frames_at_once(self, members: int) -> int:
+        return 1
+
+    def forget(self, shape: tuple[int, int]) -> None:
+        sessions = self._sets.pop(shape, None)
+        if sessions is not None:
+            with _gate.alone():
+                sessions.close()
+
     def close(self) -> None:
         with _gate.alone():
             while self._sets:
@@ -85,13 +94,16 @@ class BoundMembers:
         return self._sets[shape]
 
     def _make(self, shape: tuple[int, int]) -> None:
-        while len(self._sets) >= _SHAPES:
+        while len(self._sets) >= MOST_SHAPES:
             with _gate.alone():
                 self._sets.popitem(last=False)[1].close()
-        self._sets[shape] = _Sessions(self._networks(shape), self._channels, shape, self._device, self._providers)
+        self._sets[shape] = _Sessions(self._networks(shape), self._channels, shape, self._device, self._member_providers, self._providers)
 
     def _networks(self, shape: tuple[int, int]) -> dict[str, bytes]:
         return {member: static_member(file, shape, half=self._half) for member, file in self._files.items()}
+
+    def _member_providers(self, *, graphs: bool) -> list[Any]:
+        return self._providers(graphs=graphs)
 
     def _providers(self, *, graphs: bool) -> list[Any]:
         return self._device.providers(graphs=graphs, channels_last=self._channels_last)
@@ -100,7 +112,15 @@ class BoundMembers:
 class _Sessions:
     """The members for frames of one size, their memory on the device, and what their answers come to."""
 
-    def __init__(self, networks: Mapping[str, bytes], channels: int, shape: tuple[int, int], device: Accelerator, providers: Callable[..., list[Any]]) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, bytes],
+        channels: int,
+        shape: tuple[int, int],
+        device: Accelerator,
+        member_providers: Callable[..., list[Any]],
+        providers: Callable[..., list[Any]],
+    ) -> None:
         self._device = device
         self._members = list(networks)
         self._map = (channels, *shape)
@@ -117,7 +137,7 @@ class _Sessions:
                     self._at[name] = device.allocate(size)
             for k, (member, network) in enumerate(networks.items()):
                 answer = ("probability", (1, *self._map), self._at["maps"] + k * self._map_bytes)
-                self._runs[member] = self._ready(network, providers, [("frame", np.float32, (1, 1, *shape), self._at["frame"])], [answer])
+                self._runs[member] = self._ready(network, member_providers, [("frame", np.float32, (1, 1, *shape), self._at["frame"])], [answer])
             inputs = [
                 ("maps", np.float32, (count, *self._map), self._at["maps"]),
                 ("used", np.bool_, (count, 1, 1, 1), self._at["used"]),

@@ -20,6 +20,8 @@ _NON_BLOCKING, _PORTABLE = 1, 1
 _TO_DEVICE, _TO_HOST = 1, 2
 _LIBRARIES = ("cudart64_13.dll", "cudart64_12.dll") if os.name == "nt" else ("libcudart.so.13", "libcudart.so.12")
 _FLOAT32_BYTES = 4
+_ARCHITECTURE = (75, 76, 16)
+"""cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor, cudaDevAttrMultiProcessorCount."""
 
 
 class Cuda:
@@ -49,10 +51,24 @@ class Cuda:
         self._staged: tuple[int, int] | None = None
         self._locked = Lending(self._lock_pages, self._unlock_pages)
 
+    @property
+    def stream(self) -> str:
+        """The stream's address, as ONNX Runtime's options want it."""
+        return str(self._stream.value)
+
+    def architecture(self) -> tuple[int, int, int]:
+        """Compute capability, major and minor, and how many multiprocessors there are."""
+        found = []
+        for attribute in _ARCHITECTURE:
+            value = ctypes.c_int()
+            self._call("cudaDeviceGetAttribute", ctypes.byref(value), attribute, self.index)
+            found.append(value.value)
+        return found[0], found[1], found[2]
+
     def providers(self, *, graphs: bool, channels_last: bool) -> list[Any]:
         options = {
             "device_id": str(self.index),
-            "user_compute_stream": str(self._stream.value),
+            "user_compute_stream": self.stream,
             "enable_cuda_graph": str(int(graphs)),
             "prefer_nhwc": str(int(channels_last)),
             # DEFAULT is up to fifty times slower, EXHAUSTIVE stalls for seconds on each new frame size.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import onnxruntime
 
@@ -13,6 +14,8 @@ from ._bound import BoundMembers
 from ._cuda import Cuda
 from ._sharded import ShardedMembers
 from ._ways import Members, Precision, Way
+
+T = TypeVar("T")
 
 
 def ways_on_gpus(count: int, precision: Precision) -> list[Way]:
@@ -28,7 +31,11 @@ def ways_on_gpus(count: int, precision: Precision) -> list[Way]:
 
 def open_on(devices: list[Callable[[], Accelerator]], files: Mapping[str, Path], threads: int | None, *, half: bool, channels_last: bool) -> Members:
     """Members on these devices, dealt out in turns; `threads` says nothing here."""
-    used = devices[: len(files)]
-    dealt = [dict(list(files.items())[k :: len(used)]) for k in range(len(used))]
-    parts = [(list(part), BoundMembers(part, device(), half=half, channels_last=channels_last)) for device, part in zip(used, dealt, strict=True)]
+    parts = [(list(part), BoundMembers(part, device(), half=half, channels_last=channels_last)) for device, part in deal(devices, files)]
     return parts[0][1] if len(parts) == 1 else ShardedMembers(parts)
+
+
+def deal(devices: Sequence[T], files: Mapping[str, Path]) -> list[tuple[T, dict[str, Path]]]:
+    """Members dealt out to devices in turns; devices that would get none are left out."""
+    used = devices[: len(files)]
+    return [(device, dict(list(files.items())[k :: len(used)])) for k, device in enumerate(used)]

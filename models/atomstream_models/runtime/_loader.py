@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 
 from ..analysis import FrameRefused, MemberFailed
 from ..bundle import Bundle, BundleError
-from ._accept import EXACT, FAST, accept
+from ._accept import accept, tolerance_of
 from ._choice import Choice, Tried
 from ._device import Device, gpus_for, processors
-from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_in, noise_of
+from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_in, noise_of, padded
 from ._gpus import ways_on_gpus
 from ._onnxruntime import onnxruntime_way
 from ._openvino import openvino_ways
+from ._promotion import Promotion
 from ._races import Races
+from ._upgrade import Upgrade
 from ._ways import LoadError, Members, Precision, Runtime, Way
 
 _ROUNDS = 3
@@ -59,6 +62,7 @@ class Loader:
     device, threads : as for `load_ensemble`
     tile_pixels : as for `LoadedEnsemble`
     races : what is known of such races already; what this one measures is added
+    upgrade : a better way that is to take over while frames are answered, or why there is none; None where none is asked for
     """
 
     def __init__(
@@ -70,14 +74,17 @@ class Loader:
         shapes: Sequence[tuple[int, int]] = (),
         tile_pixels: int = TILE_PIXELS,
         races: Races | None = None,
+        upgrade: Upgrade | str | None = None,
     ) -> None:
         self._device = device
         self._threads = threads
         self._runtime = runtime
         self._precision = precision
         self._shape = shapes[0] if shapes else _SHAPE
+        self._shapes = shapes
         self._tile_pixels = tile_pixels
         self.races = Races() if races is None else races
+        self._upgrade = upgrade
 
     def load(self, bundle: Bundle) -> LoadedEnsemble:
         """A bundle's ensemble, on its golden frames as good as it must be.
@@ -91,6 +98,13 @@ class Loader:
         """
         ensemble = self._load(bundle)
         ensemble.tile_pixels = self._tile_pixels
+        if isinstance(self._upgrade, str):
+            ensemble.not_promoted = self._upgrade
+        elif self._upgrade is not None and ensemble.device != self._upgrade.instead_of:
+            ensemble.not_promoted = f"{self._upgrade} takes over from {self._upgrade.instead_of}, and the members run on {ensemble.device}"
+        elif self._upgrade is not None:
+            shapes = [padded(shape, bundle.card) for shape in self._shapes]
+            ensemble.promotion = Promotion(self._upgrade, bundle, ensemble.members, [one for one in shapes if math.prod(one) <= self._tile_pixels])
         return ensemble
 
     def _load(self, bundle: Bundle) -> LoadedEnsemble:
@@ -149,7 +163,7 @@ def _race(ways: Sequence[Way], bundle: Bundle, members: Sequence[str], noise: ND
 
 def _accepted(ensemble: LoadedEnsemble) -> LoadedEnsemble:
     try:
-        accept(ensemble, EXACT if ensemble.way.bits == "float32" else FAST)
+        accept(ensemble, tolerance_of(ensemble.way))
     except (BundleError, MemberFailed):
         ensemble.close()
         raise

@@ -16,7 +16,9 @@ from ._ways import LoadError, Way
 
 
 class OnnxRuntimeSession:
-    """One member on ONNX Runtime, with one thread of its own."""
+    """One member on ONNX Runtime; it runs on the thread that asks."""
+
+    shared = True
 
     def __init__(self, file: Path) -> None:
         self._session = _session(file.name, str(file))

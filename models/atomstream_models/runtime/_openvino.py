@@ -21,6 +21,8 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 class OpenVinoSession:
     """One member on OpenVINO, with one thread; frames of any shape run without being compiled anew."""
 
+    shared = False
+
     def __init__(self, file: Path, bits: Literal["float32", "bfloat16"]) -> None:
         properties = {
             # Its own choice is bfloat16 where the processor has it, which would show in the std maps unasked.

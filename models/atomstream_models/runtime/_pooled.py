@@ -25,6 +25,8 @@ class PooledMembers:
             raise LoadError(f"the members would run on different devices: {' and '.join(sorted(map(str, found)))}")
         (self.providers,) = found
         self.at_once = min(threads or processors(), len(sessions))
+        self._threads = threads or processors()
+        self._shared = all(session.shared for session in sessions.values())
         self.last_ms: dict[str, float] = {}
         self._sessions = dict(sessions)
         self._pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="member") if self.at_once > 1 else None
@@ -42,6 +44,13 @@ class PooledMembers:
         if self._pool is None or len(members) == 1:
             return Outputs([one(member) for member in members])
         return Outputs(list(self._pool.map(one, members)))
+
+    def frames_at_once(self, members: int) -> int:
+        # One more than fills the threads: while it is made ready, or its maps are averaged, its members don't run.
+        return -(-self._threads // members) + 1 if self._shared else 1
+
+    def forget(self, shape: tuple[int, int]) -> None:
+        pass  # the same sessions run frames of all sizes
 
     def close(self) -> None:
         self._sessions.clear()

@@ -38,6 +38,13 @@ class ShardedMembers:
             return Outputs(ordered)
         return Outputs(ordered, *merged([(len(of_part), answer) for (_, of_part), answer in zip(busy, answers, strict=True)]))
 
+    def frames_at_once(self, members: int) -> int:
+        return 1
+
+    def forget(self, shape: tuple[int, int]) -> None:
+        for part in self._parts:
+            part.forget(shape)
+
     def close(self) -> None:
         for part in self._parts:
             part.close()

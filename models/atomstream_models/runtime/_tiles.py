@@ -20,6 +20,12 @@ class Tile:
     keep: tuple[slice, slice]
     place: tuple[slice, slice]
 
+    @property
+    def looks_at(self) -> tuple[int, int]:
+        """Rows and columns that the members run on."""
+        rows, columns = self.look
+        return rows.stop - rows.start, columns.stop - columns.start
+
 
 def tiles(shape: tuple[int, int], halo_px: int, step: int, most_pixels: int) -> list[Tile]:
     """Parts whose kept answers make up the frame, as equal as can be.

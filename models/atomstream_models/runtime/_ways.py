@@ -24,7 +24,12 @@ class LoadError(RuntimeError):
 
 
 class Session(Protocol):
-    """One member, ready to run; used from one thread at a time."""
+    """One member, ready to run.
+
+    shared : whether several threads may use it at the same time
+    """
+
+    shared: bool
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -37,7 +42,7 @@ class Session(Protocol):
 
 
 class Members(Protocol):
-    """Members, ready to run; used from one thread at a time.
+    """Members, ready to run; used from one thread at a time unless `frames_at_once` says otherwise.
 
     providers : what they really run on, the best first
     at_once : how many run side by side
@@ -50,6 +55,14 @@ class Members(Protocol):
 
     def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> Outputs:
         """What the named members answer to `tensor` (1, 1, H, W); raises MemberFailed where a session fails."""
+        ...
+
+    def frames_at_once(self, members: int) -> int:
+        """How many frames, each with so many members, are to be run at the same time, from as many threads, so that nothing waits; 1 = only from one thread."""
+        ...
+
+    def forget(self, shape: tuple[int, int]) -> None:
+        """Give back what frames (rows, columns) alone need; such a frame is still answered, later."""
         ...
 
     def close(self) -> None:

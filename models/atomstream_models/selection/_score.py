@@ -73,7 +73,7 @@ def score_members(
 
     Labels are not needed: the frame itself, the lattice in the members' median answer and the members among themselves
     say what is unphysical (Ghosh et al. 2021, figure 2: foggy lattice, atoms in amorphous matter, atoms in the hole).
-    Of the answers only one frame's is held at a time.
+    Of the answers only a few frames' are held at a time.
 
     frames : arrays (rows, columns), finite but for missing rows
     inferred : the answers to them, in order, from `runtime.look` with all members

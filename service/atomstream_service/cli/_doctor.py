@@ -11,11 +11,23 @@ from typing import Any
 import numpy as np
 
 from atomstream_models.bundle import find_bundle, open_bundle
-from atomstream_models.runtime import Loader, runtime_report
+from atomstream_models.runtime import Loader, runtime_report, tensorrt_missing
 
 from ._commands import Commands
 
-_PACKAGES = ("atomstream", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy", "opencv-python-headless", "pyzmq", "fastapi", "torch")
+_PACKAGES = (
+    "atomstream",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt-cu13",
+    "tensorrt-cu12",
+    "openvino",
+    "numpy",
+    "opencv-python-headless",
+    "pyzmq",
+    "fastapi",
+    "torch",
+)
 
 
 def add(commands: Commands) -> None:
@@ -43,6 +55,7 @@ def _run(given: argparse.Namespace) -> int:
         "device": ensemble.device,
         "providers": list(ensemble.providers),
         "way": str(ensemble.way),
+        "tensorrt_missing": tensorrt_missing(),
         "choice": None if ensemble.choice is None else ensemble.choice.as_json(),
         "bundle": f"{ensemble.card.name} {ensemble.card.version}, {len(ensemble.card.members)} members, golden frames agree",
         "members_512_ms": round(1000 * (time.perf_counter() - start), 1),
@@ -78,6 +91,7 @@ def _print(found: dict[str, Any]) -> None:
         print(f"tried        {one['runtime']}, {one['bits']}: {time_ms}{', ' + one['complaint'] if one['complaint'] else ''}")
     if found["choice"] and found["choice"]["left_out"]:
         print(f"left out     {found['choice']['left_out']}")
+    print(f"tensorrt     {found['tensorrt_missing'] or 'can be asked for: tensorrt = true'}")
     print(f"bundle       {found['bundle']}")
     print(f"512x512      all members in {found['members_512_ms']} ms")
     for warning in found["warnings"]:

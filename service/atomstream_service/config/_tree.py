@@ -102,6 +102,11 @@ class Config(_Confined):
     precision: Literal["exact", "fast"] = Field(
         "exact", description="exact = float32; fast = half as many bits, where the golden frames stay within stated tolerances"
     )
+    tensorrt: bool = Field(
+        False,
+        description="on NVIDIA GPUs, compile the members with TensorRT beside the stream; frames are answered with CUDA until that is done. "
+        "It takes minutes for each new ensemble and frame size",
+    )
     tile_pixels: int = Field(
         5 << 20, ge=1 << 16, description="larger frames are run in parts that overlap by what the members see around a pixel; the answers are the same"
     )

@@ -193,6 +193,7 @@ class Service:
                 "runtime": seen.get("runtime"),
                 "bits": seen.get("bits"),
                 "choice": seen.get("choice"),
+                "upgrade": seen.get("upgrade"),
                 "restarts": supervisor.restarts,
                 "last_restart_s": supervisor.last_restart_s,
             },

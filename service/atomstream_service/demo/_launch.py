@@ -37,10 +37,23 @@ class Launched:
         return ControlClient(self.url, actor=actor, token=token)
 
 
-def free_endpoint(host: str = "127.0.0.1") -> str:
-    """A loopback HOST:PORT that nothing listens on right now."""
-    with socket.create_server((host, 0)) as probe:
-        return f"{host}:{probe.getsockname()[1]}"
+@contextlib.contextmanager
+def free_endpoints(count: int, host: str = "127.0.0.1") -> Iterator[tuple[str, ...]]:
+    """Loopback HOST:PORTs, all different, that nothing listens on.
+
+    On Linux nobody else who asks for any free port gets one of them until the context ends: who names one can listen there,
+    and again after a restart.
+    """
+    with contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in taken:
+            # A port is shared with who names it where both sides allow it, and handed out to nobody.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind((host, 0))
+        endpoints = tuple(f"{host}:{one.getsockname()[1]}" for one in taken)
+        if sys.platform != "linux":
+            stack.close()
+        yield endpoints
 
 
 @contextlib.contextmanager
@@ -68,21 +81,21 @@ def launched(
     state.mkdir(parents=True, exist_ok=True)
     settings = state / "launched.toml"
     settings.write_text(config, encoding="utf-8")
-    frames, results, http = f"tcp://{free_endpoint(host)}", f"tcp://{free_endpoint(host)}", free_endpoint(host)
-    command = [sys.executable, "-m", "atomstream_service", "serve", "--config", str(settings), "--state", str(state)]
-    command += ["--frames", frames, "--results", results, "--http", http, "--bundle", bundle]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
-    service = Launched(frames, results, http, process)
-    try:
-        control = service.control()
-        if not any(control.wait_ready(1.0) for _ in range(int(ready_s)) if process.poll() is None):
-            ended = process.poll()
-            raise LaunchFailed(f"the service was not ready after {ready_s:g} s" if ended is None else f"the service ended with exit code {ended}")
-        yield service
-    finally:
-        process.terminate()
+    with free_endpoints(3, host) as (frames, results, http):
+        command = [sys.executable, "-m", "atomstream_service", "serve", "--config", str(settings), "--state", str(state)]
+        command += ["--frames", f"tcp://{frames}", "--results", f"tcp://{results}", "--http", http, "--bundle", bundle]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=stderr)
+        service = Launched(f"tcp://{frames}", f"tcp://{results}", http, process)
         try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            control = service.control()
+            if not any(control.wait_ready(1.0) for _ in range(int(ready_s)) if process.poll() is None):
+                ended = process.poll()
+                raise LaunchFailed(f"the service was not ready after {ready_s:g} s" if ended is None else f"the service ended with exit code {ended}")
+            yield service
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

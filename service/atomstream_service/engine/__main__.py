@@ -16,10 +16,10 @@ from atomstream_models.bundle import BundleError
 from atomstream_models.runtime import LoadError
 
 from ..errors import AtomstreamError
+from ..heap import keep_memory
 from ..logs import flush_logs, set_up_logs
 from ..transport import CommandServer
 from ._engine import Engine
-from ._memory import keep_memory
 from ._operations import Operations
 from ._spec import CANNOT_START, EngineSpec
 

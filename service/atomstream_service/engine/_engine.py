@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from atomstream_models import locate
-from atomstream_models.runtime import Loader, Races, processors
+from atomstream_models.runtime import Loader, Races, processors, tensorrt_upgrade
 from atomstream_wire import Event, Failure
 
 from .. import drift
@@ -55,7 +55,8 @@ class Engine:
     def __init__(self, spec: EngineSpec) -> None:
         config = spec.config
         self.races = Races(spec.races)
-        loader = Loader(config.device, config.threads, config.runtime, config.precision, config.warm_shapes, config.tile_pixels, self.races)
+        upgrade = tensorrt_upgrade(config.device, config.precision, config.state / "tensorrt") if config.tensorrt else None
+        loader = Loader(config.device, config.threads, config.runtime, config.precision, config.warm_shapes, config.tile_pixels, self.races, upgrade)
         self.staging = Staging(loader, config.warm_shapes, config.strip_rows, config.threads)
         wanted = spec.wanted
         ensemble = self.staging.load(wanted.folder)

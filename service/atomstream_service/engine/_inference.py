@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, RunMembers, infer, pixel_size_in_nm, prepare
 from atomstream_models.each import Each
-from atomstream_models.runtime import LoadedEnsemble
+from atomstream_models.runtime import LoadedEnsemble, Size
 from atomstream_wire import Event, Failure
 
 from ..config import Config
+from ..heap import give_memory_back
 from ..logs import Throttle
 from ..members import MemberState
 from ._beside import Beside
@@ -22,7 +23,6 @@ from ._candidate import Candidate
 from ._deadline import Deadline
 from ._intake import Intake
 from ._ledger import Ledger
-from ._memory import give_memory_back
 from ._publishing import Pipeline
 from ._scans import Scans
 from ._trial import Reverted, Trial
@@ -100,6 +100,7 @@ class Inference:
 
     def start(self) -> None:
         self._thread.start()
+        self._promote(self._active)
 
     def stop(self) -> None:
         """End the thread, then free every ensemble."""
@@ -175,10 +176,31 @@ class Inference:
             self._active = after
             still = {id(one) for one in self._held()}
             freed = [one for one in (*held.values(), *([loaded] if loaded is not None else [])) if id(one) not in still]
+        if self._active.ensemble is not before.ensemble:
+            self._promote(self._active)
         self.failures = {}
         label, enabled = self._active.label, ", ".join(self._active.members_in(MemberState.ENABLED))
         log.info("%s %s answers from here on, with %s", label.name, label.version, enabled or "no member", extra={"generation": label.generation})
         return freed
+
+    def _promote(self, active: Active) -> None:
+        """Have a better way made ready for the live ensemble, where there is one; results say when it has taken over."""
+        ensemble = active.ensemble
+        if ensemble.not_promoted is not None:
+            log.warning("%s keeps answering: %s", ensemble.way, ensemble.not_promoted)
+
+        def told(size: Size) -> None:
+            rows, columns = size.shape
+            way = None if ensemble.promotion is None else str(ensemble.promotion.upgrade)
+            about = {"way": way, "shape": [rows, columns], "name": ensemble.card.name, "version": ensemble.card.version}
+            if size.stage == "ready":
+                log.info("%s takes over for frames of %dx%d pixels", way, rows, columns, extra={"took_s": size.took_s})
+                self._pipeline.say(Event("engine", time.time(), {"state": "promoted", **about}))
+            else:
+                log.warning("%s keeps answering frames of %dx%d pixels, not %s: %s", ensemble.way, rows, columns, way, size.why)
+                self._pipeline.say(Event("engine", time.time(), {"state": "not_promoted", "reason": size.why, **about}))
+
+        ensemble.promote(told)
 
     def _held(self) -> list[LoadedEnsemble]:
         held = [self._active.ensemble]

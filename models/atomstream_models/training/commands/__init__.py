@@ -11,12 +11,12 @@ from ...bundle import BundleError
 from ...errors import InputError
 from ...runtime import LoadError
 from .._pack import ExportDiffers
-from . import _import, _refine, _train
+from . import _import, _refine, _train, _untrained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (_train, _refine, _import)
+_COMMANDS = (_train, _refine, _import, _untrained)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,17 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from ._blocks import Network
 from ._half import HalfResolutionUNet
 from ._hed import HEDNet
+from ._quarter import QuarterResolutionUNet
 from ._segres import SegResNet
 from ._unet import UNet
 from .atomai import AtomAIUnet
 
-Kind = Literal["half-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet"]
+Kind = Literal["half-unet", "quarter-unet", "unet", "dilated-unet", "segresnet", "hed", "atomai-unet"]
 
 
 class NetworkSettings(BaseModel):
     """One architecture.
 
-    kind : half-unet works at half resolution and is the fastest; unet, dilated-unet, segresnet and hed work at the full one;
+    kind : quarter-unet and half-unet work at a quarter and half the resolution and are the fastest; unet, dilated-unet, segresnet and hed work at the full one;
         atomai-unet is AtomAI's own Unet, norm after activation
     filters : width of the first level
     depth : poolings of `unet` and `dilated-unet`
@@ -49,6 +50,8 @@ def build_network(settings: NetworkSettings, channels: int) -> Network:
     match settings.kind:
         case "half-unet":
             return HalfResolutionUNet(settings.filters, channels)
+        case "quarter-unet":
+            return QuarterResolutionUNet(settings.filters, channels)
         case "unet":
             return UNet(settings.filters, settings.depth, channels)
         case "dilated-unet":

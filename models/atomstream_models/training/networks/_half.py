@@ -1,37 +1,18 @@
-from __future__ import annotations
+"""A U-Net at half the frame's resolution."""
 
-import math
+from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from ._blocks import Network, conv_block, enlarge
-
-
-def _stem(outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(1, outputs, 6, stride=2, padding=2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
-def _last(inputs: int, channels: int) -> nn.Conv2d:
-    """The last convolution, which begins by answering background for four pixels in five (Lin 2017, section 4.1).
-
-    From an undecided start a narrow network may learn features of the background alone, and none that speaks for atoms.
-    """
-    last = nn.Conv2d(inputs, 4 * channels, 1)
-    bias = torch.zeros(channels, 4)
-    bias[-1] = -math.log(4) if channels == 1 else math.log(4 * (channels - 1))
-    with torch.no_grad():
-        last.bias = nn.Parameter(bias.reshape(-1))
-    return last
+from ._blocks import Network, conv_block, enlarge, folding_stem, unfolding_head
 
 
 class HalfResolutionUNet(Network):
     """A U-Net (Ronneberger 2015) that works at half the frame's resolution and answers at the full one.
 
-    The stem, a 6x6 convolution of stride 2, is a space-to-depth step and a 3x3 convolution in one; a sub-pixel
-    head (Shi 2016) unfolds channels into 2x2 pixels again. So no pixel is lost, and the widest feature maps have
-    a quarter of the area. A dilated bottleneck sees about ten lattice spacings. Rows and columns must be
-    multiples of 8.
+    The stem folds 2x2 pixels into channels, and the head unfolds them again. So no pixel is lost, and the widest feature maps have a quarter of the
+    area. A dilated bottleneck sees about ten lattice spacings. Rows and columns must be multiples of 8.
 
     filters : width of the first level; it doubles on each of the two levels below
     channels : output channels, background included; the answer is their logits
@@ -42,7 +23,7 @@ class HalfResolutionUNet(Network):
     def __init__(self, filters: int = 16, channels: int = 3) -> None:
         super().__init__()
         f = filters
-        self.level1 = nn.Sequential(_stem(f), conv_block(f, f))
+        self.level1 = nn.Sequential(folding_stem(f, 2), conv_block(f, f))
         self.level2 = nn.Sequential(conv_block(f, 2 * f), conv_block(2 * f, 2 * f))
         self.bottom = nn.Sequential(
             conv_block(2 * f, 4 * f), conv_block(4 * f, 4 * f, dilation=2), conv_block(4 * f, 4 * f, dilation=4), conv_block(4 * f, 4 * f)
@@ -51,7 +32,7 @@ class HalfResolutionUNet(Network):
         self.up2 = nn.Sequential(conv_block(4 * f, 2 * f), conv_block(2 * f, 2 * f))
         self.narrow1 = nn.Conv2d(2 * f, f, 1)
         self.up1 = nn.Sequential(conv_block(2 * f, f), conv_block(f, f))
-        self.head = nn.Sequential(_last(f, channels), nn.PixelShuffle(2))
+        self.head = unfolding_head(f, channels, 2)
         self.pool = nn.MaxPool2d(2)
         self.enlarge = enlarge()
 
