@@ -25,6 +25,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.ticker import FixedLocator, NullFormatter
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import Inferred, finish, infer, prepare
@@ -41,6 +42,7 @@ _MILD, _DRIFT, _EVERY = 8, 24, 2
 _SEEDS = (7001, 7002, 7003)
 _DIM = (1 / 64, 1 / 128, 1 / 256)
 """Shares of the mild dose."""
+_TICKS_MS = (5, 10, 20, 50, 100, 200, 500, 1000)
 _MARKERS = {"float32": "o", "bfloat16": "s", "float16": "s"}
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Okabe and Ito's, which the colour-blind tell apart."""
@@ -213,6 +215,9 @@ def _plot(figures: Figures, file: Path) -> None:
                 panel.plot(ms, wrong, marker, color=colour, markersize=7)
             panel.plot([], [], "o", color=colour, label=name)
         panel.set(title=label, xlabel="whole frame, ms", xscale="log", yscale="log")
+        panel.xaxis.set_major_locator(FixedLocator(_TICKS_MS))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(which="both", color="#e3e7eb", linewidth=0.6)
         panel.set_axisbelow(True)
     panels[0].set_ylabel("1 - F1")

@@ -12,7 +12,7 @@ import pytest
 from conftest import make_plain_bundle
 
 from atomstream_models.bundle import Bundle, BundleError
-from atomstream_models.runtime import Loader, LoadError, Races, Tolerance, _accept, _loader, _openvino, load_ensemble
+from atomstream_models.runtime import EXACT, FAST, GoldenMatch, Loader, LoadError, Races, Tolerance, _accept, _loader, _openvino, load_ensemble
 from atomstream_models.runtime._openvino import openvino_ways
 from atomstream_models.runtime._ways import Way
 
@@ -134,6 +134,15 @@ def test_a_race_that_is_told_of_is_not_run_again_unless_there_are_other_ways(tmp
     assert {one.way.runtime for one in anew.choice.tried} == {first.choice.tried[0].way.runtime, first.choice.tried[1].way.runtime, "OpenVINO of tomorrow"} - {
         ways[0].runtime
     }
+
+
+def test_half_the_bits_may_lose_one_atom_at_the_threshold_of_a_small_frame_and_no_more() -> None:
+    def found(atoms: int) -> GoldenMatch:
+        return GoldenMatch("golden/00.npz", 0.0, 0.0, 0.0, 0.0, std_missing=False, atoms=atoms, wanted=67)
+
+    assert found(66).complaint(FAST) is None
+    assert found(65).complaint(FAST) == "golden/00.npz: 65 atoms found, the bundle's maker found 67"
+    assert found(66).complaint(EXACT) is not None
 
 
 def test_openvino_is_not_even_imported_where_onnx_runtime_is_asked_for() -> None:

@@ -261,7 +261,7 @@ def test_a_card_s_keys_are_all_in_its_tables(graphene: Bundle) -> None:
     assert rows["training.kept.frames"] == "0, 1"
     assert rows["training.steps[1].a"] == 2
     assert rows["training.parent"] is None
-    assert rows["m03"] == "half-unet filters=16"
+    assert rows["m03"] == "quarter-unet filters=32"
 
 
 def test_a_report_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:

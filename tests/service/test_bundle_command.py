@@ -104,7 +104,7 @@ def test_diff_goes_down_into_nested_keys_and_keys_of_a_later_version(tmp_path: P
 def test_print_shows_a_readable_card_and_the_card_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "print", "graphene"]) == 0
     shown = capsys.readouterr().out
-    assert "half-unet filters=16" in shown
+    assert "quarter-unet filters=32" in shown
     assert "host, impurity" in shown
     assert main(["bundle", "print", "graphene", "--json"]) == 0
     card = json.loads(capsys.readouterr().out)
