@@ -37,7 +37,7 @@ def shaded(image: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     if image.dtype.kind == "f":
         image = np.nan_to_num(image, nan=-np.inf)
     # In double precision only where the sums would otherwise lose what is to be seen.
-    out: NDArray[np.floating[Any]] = image.astype(np.float32 if image.dtype.itemsize <= _SHORT or abs(low) < high - low else np.float64)
+    out: NDArray[np.floating[Any]] = image.astype(np.float32 if image.dtype.itemsize <= _SHORT or image.dtype == np.float32 else np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         out -= low
         out *= 255 / max(high - low, 1e-12)

@@ -133,7 +133,7 @@ def test_a_frame_of_the_ring_is_shown_while_the_stream_goes_on_and_one_that_is_g
         ("nonsense", "the message"),
         ('{"kind": "view", "fps": 1000}', "fps"),
         ('{"kind": "view", "view": {"region": [1, 2]}}', "view.region"),
-        ('{"kind": "x"}', "kind"),
+        ('{"kind": "x"}', "the message: Input tag 'x'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name_and_the_page_goes_on(service: Launched, text: str, where: str) -> None:

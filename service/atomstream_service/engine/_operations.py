@@ -191,12 +191,15 @@ class Operations:
 
     def view(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         """The frame published last as a page shows it, or one of the ring by its session and seq, of which there are no maps any more."""
-        view = View.model_validate(arguments["view"])
-        if (wanted := arguments["frame"]) is None:
-            finished = self._latest()
+        view, wanted = View.model_validate(arguments["view"]), arguments["frame"]
+        finished = self._latest()
+        if wanted is None or wanted == [finished.report.session, finished.report.seq]:
             return viewed(view, finished.report, finished.answer.atoms, lambda name: _layer(finished, name))
         session, seq = wanted
-        found = self._engine.keeping.ring.select(frames=[(session, seq)])
+        ring = self._engine.keeping.ring
+        found = ring.select(frames=[(session, seq)])
+        if not found and self._engine.afterwards.catch_up(_CATCH_UP_S):
+            found = ring.select(frames=[(session, seq)])  # one that went out a moment ago
         if not found:
             raise CommandRefused("no_frame", f"frame {seq} of session {session} is no longer in the ring")
         kept = found[0]

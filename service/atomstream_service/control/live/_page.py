@@ -58,7 +58,8 @@ class Page:
                 message = MESSAGE.validate_json(text)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-                where = ".".join(map(str, first["loc"])) or "the message"
+                # The first part of a place is the kind of message that it was taken for.
+                where = ".".join(map(str, first["loc"][1:])) or "the message"
                 await self._send_text(refused_text("bad_message", f"{where}: {first['msg']}"))
                 continue
             if isinstance(message, LookMessage):

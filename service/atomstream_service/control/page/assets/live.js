@@ -128,13 +128,20 @@ export class LiveView {
   /** Look at another frame of the ring. */
   async step(by) {
     if (!this.paused) await this.togglePause();
+    // The frame that was shown last comes into the ring a little later than onto the page.
+    if (this.paused && this.#place() < 0) this.#steps = await this.ring().catch(() => null);
     if (!this.paused || !this.#steps) return;
-    const at = this.#steps.findIndex(([session, seq]) => session === this.paused[0] && seq === this.paused[1]);
+    const at = this.#place();
     const next = this.#steps[Math.min(Math.max((at < 0 ? this.#steps.length : at) + by, 0), this.#steps.length - 1)];
     if (!next) return;
     this.paused = next;
     if (this.layer !== "frame") this.setLayer("frame");
     else this.request();
+  }
+
+  /** Where in the ring the frame is that is looked at; -1 where it is not there. */
+  #place() {
+    return (this.#steps ?? []).findIndex(([session, seq]) => session === this.paused[0] && seq === this.paused[1]);
   }
 
   choose(number) {
