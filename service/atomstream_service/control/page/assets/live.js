@@ -175,11 +175,13 @@ export class LiveView {
     const age = Date.now() / 1000 - report.t_recv;
     fill(
       this.counts,
-      el("b", {}, `${count} atoms`),
-      el("span", {}, `${report.members_used.length} of ${report.members_total} members`),
-      el("span", {}, `frame ${report.seq}`),
-      el("span", { title: "from the frame's arrival to its answer" }, ms(report.latency_ms.total)),
-      el("span", { title: "since the frame's arrival" }, live ? `age ${ago(age)}` : `kept, ${ago(age)} old`),
+      ...[
+        el("b", {}, `${count} atoms`),
+        el("span", {}, `${report.members_used.length} of ${report.members_total} members`),
+        el("span", {}, `frame ${report.seq}`),
+        el("span", { title: "from the frame's arrival to its answer" }, ms(report.latency_ms.total)),
+        el("span", { title: "since the frame's arrival" }, live ? `age ${ago(age)}` : `kept, ${ago(age)} old`),
+      ].flatMap((one) => [one, " "]),
     );
     fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))));
     const kinds = [...new Set(Array.from({ length: count }, (_, k) => atoms[10 * k + 2]))].sort();
