@@ -101,7 +101,8 @@ def test_every_route_states_its_role_and_every_line_is_about_a_route(tmp_path: P
 REQUESTS: tuple[tuple[str, str, Role | None], ...] = (
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
-    ("GET", "/", Role.VIEWER),
+    ("GET", "/", None),
+    ("GET", "/page/main.js", None),
     ("GET", "/docs", Role.VIEWER),
     ("GET", "/openapi.json", Role.VIEWER),
     ("HEAD", "/openapi.json", Role.VIEWER),

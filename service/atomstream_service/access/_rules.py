@@ -40,7 +40,8 @@ UNSTATED = ADMIN
 """For a request that no line of the table is about."""
 
 RULES: Mapping[str, Rule] = {
-    "GET /": VIEWER,
+    "GET /": OPEN,
+    "GET /page/{name:path}": OPEN,
     "GET /docs": VIEWER,
     "GET /docs/oauth2-redirect": VIEWER,
     "GET /redoc": VIEWER,
@@ -66,6 +67,7 @@ RULES: Mapping[str, Rule] = {
     "GET /v1/frames/latest": VIEWER,
     "GET /v1/frames/latest.json": VIEWER,
     "GET /v1/frames/latest.png": VIEWER,
+    "WS /v1/live": VIEWER,
     # It changes nothing, but takes the device's time from the stream.
     "POST /v1/infer": Rule(Role.OPERATOR, Body.FRAME),
     "GET /v1/drift": VIEWER,

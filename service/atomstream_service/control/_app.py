@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 
 from ..access import RULES, Rules, body_limits
 from ..traces import Traces
@@ -22,7 +21,9 @@ from ._routes_recordings import recording_routes
 from ._routes_refinements import refinement_routes
 from ._service import Service
 from ._tracing import install_tracing
+from .live import live_routes
 from .oip import protocol_routes
+from .page import page_routes
 
 
 def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
@@ -41,14 +42,11 @@ def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
         refinement_routes,
         lease_routes,
         frame_routes,
+        live_routes,
         protocol_routes,
     ):
         app.include_router(routes(service))
-
-    @app.get("/", include_in_schema=False)
-    def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    app.include_router(page_routes())
     describe_access(app, rules, open_here=config.access == "loopback-open")
     # After the roles, whose refusals it gives their form.
     describe_errors(app)

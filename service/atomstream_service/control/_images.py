@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,29 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from atomstream_models.normalize import SAMPLES
+from atomstream_models.shades import levels, shaded
 
 _CLASS_COLOURS_BGR = ((233, 180, 86), (0, 94, 213), (115, 158, 0), (167, 121, 204), (66, 228, 240), (0, 159, 230))
 """Okabe and Ito's colours, told apart by colour-blind eyes too."""
-
-_SHORT = 2
-"""Bytes of a number that single precision holds exactly."""
-
-
-def grey(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """A frame stretched between the 0.5 and 99.8 percentiles of a regular sample of it, shape (rows, columns)."""
-    step = max(1, math.isqrt(image.size // SAMPLES))
-    sample = image[::step, ::step]
-    if image.dtype.kind == "f":
-        sample = sample[np.isfinite(sample)]
-        image = np.nan_to_num(image, nan=-np.inf)
-    low, high = np.percentile(sample, (0.5, 99.8)) if sample.size else (0.0, 0.0)
-    # In double precision only where the sums would otherwise lose what is to be seen.
-    stretched: NDArray[np.floating[Any]] = image.astype(np.float32 if image.dtype.itemsize <= _SHORT else np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        stretched -= low
-        stretched *= 255 / max(float(high) - float(low), 1e-12)
-    return np.clip(stretched, 0, 255, out=stretched).astype(np.uint8)
 
 
 def coloured(maps: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
@@ -44,7 +24,7 @@ def coloured(maps: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
 def with_atoms(image: NDArray[Any], atoms: NDArray[np.float32], radius_px: float) -> NDArray[np.uint8]:
     """A frame with a circle around each atom, coloured by class; small frames are enlarged so that circles show."""
     zoom = max(1, round(768 / max(image.shape)))
-    canvas = cv2.cvtColor(grey(image), cv2.COLOR_GRAY2BGR)
+    canvas = cv2.cvtColor(shaded(image, *levels(image)), cv2.COLOR_GRAY2BGR)
     canvas = cv2.resize(canvas, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
     shift = 4
     for y, x, kind in atoms[:, :3]:
@@ -71,7 +51,7 @@ def draw(layer: str, arrays: Mapping[str, NDArray[Any]], needed: Sequence[str]) 
     """One layer as PNG, from the arrays that `layers_for` asked for."""
     first = arrays[needed[0]]
     if layer == "frame":
-        return png(grey(first))
+        return png(shaded(first, *levels(first)))
     if layer == "atoms":
         return png(with_atoms(first, arrays["atoms"], typical_radius(arrays["atoms"])))
     return png(coloured(first, 0.5 if layer == "std" else 1.0))

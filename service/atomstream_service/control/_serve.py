@@ -25,6 +25,8 @@ from ._service import Service
 log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 512
+_LONGEST_MESSAGE = 1 << 16
+"""Bytes of what a page may say over a WebSocket."""
 
 
 class ServiceFailed(AtomstreamError):
@@ -86,6 +88,8 @@ def server_settings(app: FastAPI, config: Config) -> uvicorn.Config:
         access_log=False,
         lifespan="off",
         http=PromptProtocol,
+        ws="websockets-sansio",
+        ws_max_size=_LONGEST_MESSAGE,
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
         limit_concurrency=_MOST_CONNECTIONS,
         # A forwarded address is the sender's own claim; who is let in goes by the peer's.

@@ -108,6 +108,13 @@ class Store:
             lines = [dict(zip(names, row, strict=True)) for row in cursor]
         return [{**line, "before": json.loads(line["before"]), "after": json.loads(line["after"])} for line in lines]
 
+    @property
+    def newest(self) -> int:
+        """Id of the newest line of the journal, 0 where it is empty."""
+        with self._lock:
+            (newest,) = self._database.execute("SELECT COALESCE(MAX(id), 0) FROM journal").fetchone()
+        return int(newest)
+
     def read(self, name: str, default: Any = None) -> Any:
         """A value of the state."""
         with self._lock:

@@ -20,6 +20,7 @@ from atomstream_wire import Failure, Frame
 from ..drift import DriftSettings, QuarantineSettings
 from ..transport import CommandRefused, Reply
 from ._engine import Engine
+from ._views import View, viewed
 from ._wanted import Wanted
 from ._work import Finished, Job
 
@@ -53,6 +54,8 @@ class Operations:
             "ring": self.ring,
             "infer": self.infer,
             "latest": self.latest,
+            "next": self.next,
+            "view": self.view,
         }.get(operation)
         if call is None:
             raise CommandRefused("unknown_operation", f"there is no command {operation!r}")
@@ -91,7 +94,7 @@ class Operations:
                 "failed_after": self._engine.afterwards.failed,
                 "refused": None if (guard := self._engine.guard) is None else guard.refused(),
                 "memory_bytes": _resident_bytes(),
-                "flags": list(self._engine.pipeline.latest.report.flags) if self._engine.pipeline.latest else [],
+                "flags": list(latest.report.flags) if (latest := self._engine.pipeline.latest.frame) else [],
             }
         )
 
@@ -175,14 +178,39 @@ class Operations:
 
     def latest(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
         """The frame published last, with the layers asked for: frame, atoms, mean, std, member:ID."""
-        finished = self._engine.pipeline.latest
-        if finished is None:
-            raise CommandRefused("no_frame", "no frame has been answered yet")
+        finished = self._latest()
         layers = {name: _layer(finished, name) for name in arguments["layers"]}
         for name, array in layers.items():
             if array is None:
                 raise CommandRefused("no_layer", f"the latest frame has no layer {name!r}; members used: {', '.join(finished.answer.members_used) or 'none'}")
         return _with_arrays(finished, {name: array for name, array in layers.items() if array is not None})
+
+    def next(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        """How many frames have been published, once that is another number than the one given, or the time is over."""
+        return Reply({"number": self._engine.pipeline.latest.other_than(arguments["number"], arguments["wait_s"])})
+
+    def view(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
+        """The frame published last as a page shows it, or one of the ring by its session and seq, of which there are no maps any more."""
+        view, wanted = View.model_validate(arguments["view"]), arguments["frame"]
+        finished = self._latest()
+        if wanted is None or wanted == [finished.report.session, finished.report.seq]:
+            return viewed(view, finished.report, finished.answer.atoms, lambda name: _layer(finished, name))
+        session, seq = wanted
+        ring = self._engine.keeping.ring
+        found = ring.select(frames=[(session, seq)])
+        if not found and self._engine.afterwards.catch_up(_CATCH_UP_S):
+            found = ring.select(frames=[(session, seq)])  # one that went out a moment ago
+        if not found:
+            raise CommandRefused("no_frame", f"frame {seq} of session {session} is no longer in the ring")
+        kept = found[0]
+        image = kept.frame.channels[kept.report.channel]
+        return viewed(view, kept.report, kept.atoms, lambda name: image if name == "frame" else None)
+
+    def _latest(self) -> Finished:
+        finished = self._engine.pipeline.latest.frame
+        if finished is None:
+            raise CommandRefused("no_frame", "no frame has been answered yet")
+        return finished
 
     def _catch_up(self) -> None:
         """Wait until frames whose atoms have gone out have been kept, also those whose maps are still being sent."""

@@ -19,6 +19,7 @@ from ..members import MemberState
 from ..tracks import Scene, TrackLinker
 from ..transport import ResultSocket
 from ._deadline import Deadline
+from ._latest import Latest
 from ._ledger import Ledger
 from ._timing import Timing
 from ._work import Finished, Job, Work
@@ -61,7 +62,7 @@ class Pipeline:
         self._doubts = doubts
         self.tracks = tracks
         self._deadline = deadline
-        self.latest: Finished | None = None
+        self.latest = Latest()
         self._to_finish: queue.Queue[Work | _Send | None] = queue.Queue(_DEPTH)
         self._ended = threading.Event()
         self._to_send: queue.Queue[_Send | None] = queue.Queue(4 * _DEPTH)
@@ -190,8 +191,9 @@ class Pipeline:
             self._socket.send(encode_result(Maps(report, answer.mean, answer.std)))
         self._ledger.answered(report.source, report.t_recv)
         self._timing.add(report.latency_ms)
-        self.latest = replace(finished, stages={**finished.stages, "publish": (start, time.perf_counter())})
-        self._published(self.latest)
+        published = replace(finished, stages={**finished.stages, "publish": (start, time.perf_counter())})
+        self.latest.put(published)
+        self._published(published)
 
 
 def _scene(job: Job) -> Scene:

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from atomstream_service.control._images import grey
+from atomstream_models.shades import fitted, levels, shaded
+
+
+def grey(frame: NDArray[Any]) -> NDArray[np.uint8]:
+    return shaded(frame, *levels(frame))
+
 
 RAMP = np.linspace(0, 1, 300 * 300).reshape(300, 300)
 
@@ -41,3 +46,11 @@ def test_what_is_no_number_is_black_and_the_infinite_black_or_white() -> None:
 @pytest.mark.parametrize("value", [0, 7, np.nan, np.inf])
 def test_a_frame_of_one_value_is_a_picture_too(value: float) -> None:
     assert grey(np.full((40, 50), value)).shape == (40, 50)
+
+
+def test_a_large_picture_is_made_small_and_a_small_one_left_alone() -> None:
+    picture = grey(RAMP)
+
+    assert fitted(picture, 300) is picture
+    assert fitted(picture[:200], 100).shape == (67, 100)
+    assert fitted(picture, 100).mean() == pytest.approx(picture.mean(), abs=1)

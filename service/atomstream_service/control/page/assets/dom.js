@@ -1,0 +1,65 @@
+// Elements, short messages and questions.
+
+/** An element: `properties` are set on it, `on…` functions listen, `data` and `aria` are attributes; children may be text. */
+export function el(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "data") Object.assign(made.dataset, value);
+    else if (name === "aria") for (const [key, said] of Object.entries(value)) made.setAttribute(`aria-${key}`, said);
+    else if (name in made && name !== "list" && name !== "role") made[name] = value;
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+/** Give an element these children, and leave it alone where they are the text that it has already. */
+export function fill(parent, ...children) {
+  if (children.length === 1 && typeof children[0] === "string") {
+    if (parent.textContent !== children[0]) parent.textContent = children[0];
+    return parent;
+  }
+  parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return parent;
+}
+
+const TOAST_MS = 8000;
+
+/** A message that goes away by itself, with one thing to do about it where there is one: {label, act}. */
+export function toast(text, { kind = "info", action = null } = {}) {
+  const box = el("div", { className: `toast ${kind}` }, el("span", {}, text));
+  const close = () => box.remove();
+  if (action) box.append(el("button", { onclick: () => { close(); action.act(); } }, action.label));
+  box.append(el("button", { className: "quiet", aria: { label: "Close this message" }, onclick: close }, "✕"));
+  document.getElementById("toasts").append(box);
+  setTimeout(close, TOAST_MS);
+  return box;
+}
+
+/**
+ * Ask for some values in a dialog.
+ * fields : {name, label, type, value, hint, required}; type "text" unless given
+ * Answers {name: value}, or null where it was called off.
+ */
+export function ask(title, { text = "", fields = [], confirm = "OK", cancel = "Cancel" } = {}) {
+  return new Promise((resolve) => {
+    const inputs = fields.map(({ label, hint, ...field }) => ({ label, hint, input: el("input", { type: "text", autocomplete: "off", ...field }) }));
+    const form = el(
+      "form",
+      { method: "dialog" },
+      el("h2", {}, title),
+      text && el("p", {}, text),
+      inputs.map(({ label, hint, input }) => el("label", { className: "field" }, el("span", {}, label), input, hint && el("small", {}, hint))),
+      el("div", { className: "buttons" }, cancel && el("button", { type: "button", onclick: () => dialog.close() }, cancel), el("button", { className: "primary", value: "yes" }, confirm)),
+    );
+    const dialog = el("dialog", { aria: { label: title } }, form);
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes" ? Object.fromEntries(inputs.map(({ input }) => [input.name, input.value])) : null);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,120 @@
+// Drift: what has changed, how it came, and the button that does what is advised.
+
+import { StripChart } from "./chart.js";
+import { CLASS_COLOURS } from "./colours.js";
+import { el, fill, toast } from "./dom.js";
+import { DriftHistory } from "./history.js";
+import { number, percent } from "./units.js";
+
+const STATISTICS = { level: "level", contrast: "contrast", noise: "noise", lattice: "lattice peak", jitter: "line jitter" };
+const GREY = "#7d8896";
+
+/** members : the panel that takes members out; opened(id) opens a panel. */
+export class Drift {
+  #source = null;
+  #latest = null;
+
+  constructor(api, members, open) {
+    Object.assign(this, { api, members, open });
+    this.history = new DriftHistory();
+    this.sources = el("select", { aria: { label: "Source of the frames" }, onchange: () => { this.#source = this.sources.value; this.#draw(); } });
+    this.alarms = el("ul", { className: "alarms" });
+    this.calm = el("p", { className: "calm" });
+    const chart = (title, unit, logarithmic) => {
+      const box = el("div", { className: "chart" });
+      return { title: el("h3", {}, title), key: el("div", { className: "key" }), box, chart: new StripChart(box, { unit, logarithmic }) };
+    };
+    this.charts = {
+      members: chart("Each member against the others", "times the median's", true),
+      scene: chart("The scene: how well members agree", "times the usual", true),
+      instrument: chart("The instrument: what frames look like", "change", false),
+    };
+    this.element = el("div", { className: "drift" }, el("div", { className: "tools" }, el("label", {}, "Source ", this.sources)), this.alarms, this.calm, Object.values(this.charts).map((one) => el("section", {}, one.title, one.key, one.box)));
+  }
+
+  opened() {
+    this.#draw();
+  }
+
+  /** How many alarms are raised, over all sources. */
+  get alarmCount() {
+    return Object.values(this.#latest?.drift ?? {}).reduce((sum, one) => sum + alarmsOf(one).length, 0);
+  }
+
+  show({ status }) {
+    this.#latest = status;
+    this.history.add(status.drift ?? {});
+    const names = Object.keys(status.drift ?? {});
+    if (!names.includes(this.#source)) this.#source = names[0] ?? null;
+    if (names.join("\n") !== [...this.sources.options].map((one) => one.value).join("\n")) fill(this.sources, ...names.map((name) => el("option", { value: name, selected: name === this.#source }, name)));
+    if (!this.element.hidden) this.#draw();
+  }
+
+  restyle() {
+    for (const { chart } of Object.values(this.charts)) chart.restyle();
+    this.#draw();
+  }
+
+  #draw() {
+    const standing = this.#latest?.drift?.[this.#source];
+    if (!standing) {
+      fill(this.calm, "No frame has been judged yet.");
+      return;
+    }
+    const alarms = alarmsOf(standing);
+    fill(this.alarms, ...alarms.map((alarm) => this.#alarm(alarm)));
+    const learned = Math.min(...Object.values(standing.members).filter((one) => one.used).map((one) => one.learned), standing.scene.learned, standing.instrument.learned);
+    const told = alarms.length ? "" : learned < 1 ? `Learning what is normal here: ${percent(learned)} of the frames that it takes.` : "Nothing has changed.";
+    fill(this.calm, told, ...(standing.advice.length ? standing.advice.map((one) => el("p", { className: "advice" }, sentence(one))) : []));
+    this.#drawCharts(standing);
+  }
+
+  #alarm({ subject, title, alarm }) {
+    const acknowledge = el("button", { onclick: () => this.#acknowledge(subject) }, "Acknowledge");
+    const state = this.#latest.members[subject]?.state;
+    const act = subject in this.#latest.members
+      ? state === "enabled" && el("button", { className: "primary", onclick: () => this.members.set(subject, "disabled") }, `Take ${subject} out`)
+      : subject === "scene" && el("button", { className: "primary", onclick: () => this.open("refine") }, "Refine on the last frames");
+    return el("li", { data: { alarm: subject } }, el("b", {}, title), el("span", {}, ` since frame ${alarm.since}: ${alarm.signal}`, alarm.over ? ", over by now" : ""), el("span", { className: "space" }), act, acknowledge);
+  }
+
+  async #acknowledge(subject) {
+    try {
+      await this.api.send("POST", `/v1/drift/${subject}/acknowledge`, { source: this.#source });
+      toast(`The alarm on ${subject} is acknowledged`);
+    } catch (problem) {
+      toast(`Not acknowledged: ${problem.message}`, { kind: "bad" });
+    }
+  }
+
+  #drawCharts(standing) {
+    const kept = this.history.of(this.#source);
+    if (!kept) return;
+    const worst = Object.entries(standing.members).filter(([, one]) => one.alarm.raised || one.ratio > 2).map(([id]) => id);
+    const line = (label, name, k, plain) => ({ label, stroke: plain ? GREY : CLASS_COLOURS[k % CLASS_COLOURS.length], width: plain ? 1 : 2, values: kept.series.get(name) ?? kept.seqs.map(() => null) });
+    const series = {
+      members: kept.members.map((id) => line(id, `member:${id}`, worst.indexOf(id), !worst.includes(id))),
+      scene: [line("agreement", "scene:agreement", 0), line("std", "scene:spread", 1)],
+      instrument: Object.entries(STATISTICS).map(([name, label], k) => line(label, `instrument:${name}`, k)),
+    };
+    for (const [name, { chart, key }] of Object.entries(this.charts)) {
+      chart.set(kept.seqs, series[name]);
+      const named = series[name].filter((one) => one.stroke !== GREY);
+      fill(key, ...named.map((one) => el("span", {}, el("i", { style: `background:${one.stroke}` }), `${one.label} ${number(one.values.at(-1) ?? NaN, 2)}`)));
+    }
+  }
+}
+
+function alarmsOf(standing) {
+  const found = Object.entries(standing.members).map(([id, one]) => ({ subject: id, title: `Member ${id}`, alarm: one.alarm }));
+  const common = [
+    ["scene", "The scene", standing.scene.alarm],
+    ["instrument", "The instrument", standing.instrument.alarm],
+    ["instrument", "The members, since the instrument changed", standing.lost],
+    ["unattributed", "One of two members", standing.pair],
+  ];
+  found.push(...common.map(([subject, title, alarm]) => ({ subject, title, alarm })));
+  return found.filter(({ alarm }) => alarm.raised);
+}
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;

@@ -1,0 +1,155 @@
+// Ensembles: bring one, compare it beside the live one, make it live, go back; and who did what.
+
+import { el, fill, toast } from "./dom.js";
+import { bytes, clock, day, ms, number, percent } from "./units.js";
+
+const USES = { live: "live", last_good: "the last good one", candidate: "beside the live one", earlier: "was live before", none: "" };
+
+export class Ensembles {
+  #latest = null;
+  #journal = 0;
+  #lines = [];
+
+  constructor(api) {
+    this.api = api;
+    this.input = el("input", { type: "file", accept: ".zip", hidden: true, onchange: () => this.input.files[0] && this.upload(this.input.files[0]) });
+    this.drop = el("button", { className: "drop", onclick: () => this.input.click() }, "Drop a bundle (.zip) here, or click to choose one");
+    this.staging = el("div", { className: "staging", role: "status" });
+    this.compare = el("div", { className: "compare" });
+    this.list = el("ul", { className: "ensembles" });
+    this.back = el("button", { disabled: true, onclick: () => this.rollback() }, "Roll back");
+    this.timeline = el("ol", { className: "timeline" });
+    this.element = el("div", {}, this.input, this.drop, this.staging, this.compare, el("div", { className: "tools" }, el("h3", {}, "Registered"), el("span", { className: "space" }), this.back), this.list, el("h3", {}, "Journal"), this.timeline);
+    for (const kind of ["dragover", "dragleave", "drop"]) this.element.addEventListener(kind, (event) => this.#dragged(event));
+  }
+
+  opened() {
+    this.#read();
+  }
+
+  show(state) {
+    const { ensemble } = state.status;
+    this.#latest = state;
+    this.#showCandidate(ensemble);
+    if (state.journal === this.#journal) return;
+    this.#journal = state.journal;
+    if (!this.element.hidden) this.#read();
+  }
+
+  async upload(file) {
+    fill(this.staging, `${file.name}: ${bytes(file.size)} are sent, opened in a process of their own and checked on their golden frames …`);
+    try {
+      const entry = await this.api.send("POST", "/v1/ensembles", file);
+      this.#report(entry.report, `${entry.name} ${entry.version} is registered.`);
+      await this.#read();
+    } catch (problem) {
+      this.#report(problem.body?.report, `Refused: ${problem.message}`);
+    }
+    this.input.value = "";
+  }
+
+  async activate(name, version, mode) {
+    await this.#change(mode === "live" ? `${name} ${version} is being made ready …` : `${name} ${version} is being loaded beside …`, async () => {
+      const done = await this.api.send("POST", `/v1/ensembles/${encodeURIComponent(name)}/${encodeURIComponent(version)}/activate`, { mode });
+      const told = mode === "live" ? `${name} ${version} answers, from generation ${done.generation} on` : `${name} ${version} runs beside the live ensemble`;
+      return { told, undo: mode === "live" ? { label: "Roll back", act: () => this.rollback() } : { label: "Undo", act: () => this.dropCandidate() } };
+    });
+  }
+
+  rollback() {
+    return this.#change("Going back …", async () => {
+      const done = await this.api.send("POST", "/v1/ensembles/rollback", {});
+      return { told: `${done.ensemble.name} ${done.ensemble.version} answers again, from generation ${done.generation} on` };
+    });
+  }
+
+  dropCandidate() {
+    return this.#change("", async () => {
+      await this.api.send("DELETE", "/v1/ensembles/candidate");
+      return { told: "No ensemble runs beside the live one any more" };
+    });
+  }
+
+  remove(name, version) {
+    return this.#change("", async () => {
+      await this.api.send("DELETE", `/v1/ensembles/${encodeURIComponent(name)}/${encodeURIComponent(version)}`);
+      return { told: `${name} ${version} is removed` };
+    });
+  }
+
+  async #change(meanwhile, act) {
+    const waiting = meanwhile ? toast(meanwhile) : null;
+    try {
+      const { told, undo } = await act();
+      toast(told, { action: undo });
+    } catch (problem) {
+      toast(`Not done: ${problem.message}`, { kind: "bad" });
+    }
+    waiting?.remove();
+    await this.#read();
+  }
+
+  async #read() {
+    try {
+      const [{ ensembles, rollback_to: back }, { entries }] = await Promise.all([this.api.get("/v1/ensembles"), this.api.get("/v1/journal?limit=100")]);
+      this.back.disabled = !back;
+      fill(this.back, back ? `Roll back to ${back.name} ${back.version}` : "Roll back");
+      fill(this.list, ...ensembles.map((one) => this.#row(one)));
+      fill(this.timeline, ...entries.reverse().map(line));
+    } catch (problem) {
+      toast(problem.message, { kind: "bad" });
+    }
+  }
+
+  #row({ name, version, use, source, actor, added, size_bytes: size }) {
+    const act = (label, title, what, primary = false) => el("button", { className: primary ? "primary" : "", title, onclick: what }, label);
+    const isIdle = use === "none" || use === "earlier";
+    return el(
+      "li",
+      { data: { use: use ?? "" } },
+      el("div", {}, el("b", {}, `${name} ${version}`), " ", el("span", { className: "use" }, USES[use] ?? use), el("br"), el("small", {}, `${source} by ${actor}, ${day(Date.parse(added) / 1000)}, ${bytes(size)}`)),
+      el("span", { className: "space" }),
+      use !== "live" && use !== "candidate" && act("Compare", "Run it beside the live one on every Nth frame; it never counts", () => this.activate(name, version, "shadow")),
+      use !== "live" && act("Make live", "It answers from the next frame on; if it fails, the last good one is back", () => this.activate(name, version, "live"), use === "candidate"),
+      isIdle && act("Remove", "From the registry", () => this.remove(name, version)),
+    );
+  }
+
+  #showCandidate({ candidate, name, version, trial, reverted }) {
+    const parts = [];
+    if (trial) parts.push(el("p", { className: "trial" }, `${name} ${version} is on trial for ${trial.frames_left} more frames; if it fails, ${trial.last_good.name} ${trial.last_good.version} is back at once.`));
+    if (reverted) parts.push(el("p", { className: "trial" }, `${reverted.name} ${reverted.version} failed and was taken back: ${reverted.reason}`));
+    if (candidate) {
+      const { agreement } = candidate;
+      const rows = [
+        ["same atoms (F1 of the two)", percent(agreement.f1, 1), ""],
+        ["atoms, candidate to live", number(agreement.count_ratio ?? NaN), ""],
+        ["std where either sees an atom", number(agreement.std ?? NaN), number(agreement.live_std ?? NaN)],
+        ["time for a frame", ms(agreement.latency_ms ?? NaN), ms(agreement.live_latency_ms ?? NaN)],
+      ];
+      parts.push(
+        el("h3", {}, `${candidate.name} ${candidate.version} beside ${name} ${version}`),
+        el("table", {}, el("thead", {}, el("tr", {}, ["", "candidate", "live"].map((one) => el("th", {}, one)))), el("tbody", {}, rows.map(([label, ...cells]) => el("tr", {}, el("th", {}, label), cells.map((cell) => el("td", {}, cell)))))),
+        el("p", { className: "soft" }, `over ${candidate.averaged} of ${candidate.frames} frames${candidate.failed ? `; failed on ${candidate.failed}: ${candidate.failure}` : ""}`),
+        el("div", { className: "buttons" }, el("button", { onclick: () => this.dropCandidate() }, "Take it off"), el("button", { className: "primary", onclick: () => this.activate(candidate.name, candidate.version, "live") }, "Make it live")),
+      );
+    }
+    fill(this.compare, ...parts);
+  }
+
+  #report(report, text) {
+    const checks = report?.checks ?? [];
+    fill(this.staging, el("p", {}, text), checks.length ? el("ul", {}, checks.map(({ name, passed, detail }) => el("li", { className: passed ? "passed" : "failed" }, `${passed ? "✓" : "✗"} ${name}: ${detail}`))) : null);
+  }
+
+  #dragged(event) {
+    event.preventDefault();
+    this.drop.classList.toggle("over", event.type === "dragover");
+    const file = event.type === "drop" ? event.dataTransfer.files[0] : null;
+    if (file) this.upload(file);
+  }
+}
+
+function line({ t, actor, action, target, reason, generation }) {
+  return el("li", {}, el("time", { title: day(t) }, clock(t)), el("div", {}, el("b", {}, `${action.replaceAll("_", " ")} ${target}`), el("br"), el("small", {}, `${actor}${reason ? `: ${reason}` : ""} · generation ${generation}`)));
+}

@@ -1,0 +1,224 @@
+// The live view: one layer of the frame, its atoms, a scale bar and a colour bar.
+
+import { drawAtoms, nearestTo } from "./atoms.js";
+import { classColour, painted, rampOf } from "./colours.js";
+import { el, fill } from "./dom.js";
+import { ago, ms, number, perSecond, pixelNm, scaleBar } from "./units.js";
+import { Viewport } from "./viewport.js";
+import { flag, layer as layerName, layerUnit } from "./words.js";
+
+const SETTLE_MS = 120;
+const CLICK_REACH = 14;
+const SHARP_FROM = 2;
+/** Layers are shown with hard pixels from this many CSS pixels a pixel on. */
+
+/**
+ * wanted : {layers, region, longest_px} is asked for through `ask(view, frame)` whenever what is to be seen has changed
+ * chosen(frame, number) : an atom was clicked; number -1 for none
+ */
+export class LiveView {
+  #frame = null;
+  #canvases = new Map();
+  #timer = null;
+  #steps = null;
+  #chosen = -1;
+
+  constructor(element, { ask, ring, chosen, overlay }) {
+    this.ask = ask;
+    this.ring = ring;
+    this.chosen = chosen;
+    this.overlay = overlay ?? (() => {});
+    this.layer = "frame";
+    this.showAtoms = true;
+    this.showHalos = true;
+    this.thumbs = [];
+    this.members = [];
+    this.paused = null;
+    this.#build(element);
+    this.viewport = new Viewport(this.canvas, { moved: () => this.#moved(), clicked: (y, x) => this.#click(y, x) });
+    new ResizeObserver(() => this.#resize()).observe(this.canvas);
+  }
+
+  get frame() {
+    return this.#frame;
+  }
+
+  #build(element) {
+    this.canvas = el("canvas", { tabIndex: 0, aria: { label: "The frame with its atoms. Plus and minus zoom, arrows move, 0 shows all, space pauses." } });
+    this.select = el("select", { id: "layer", onchange: () => this.setLayer(this.select.value) });
+    const box = (label, name, key) => el("label", { title: `Key ${key}` }, el("input", { type: "checkbox", checked: this[name], data: { box: name }, onchange: (event) => { this[name] = event.target.checked; this.draw(); } }), ` ${label}`);
+    this.pauseButton = el("button", { title: "Key: space", onclick: () => this.togglePause() }, "Pause");
+    this.back = el("button", { title: "One frame back: key ,", aria: { label: "One frame back" }, onclick: () => this.step(-1) }, "◀");
+    this.forth = el("button", { title: "One frame on: key .", aria: { label: "One frame on" }, onclick: () => this.step(1) }, "▶");
+    this.atomsBox = box("Atoms", "showAtoms", "a");
+    this.haloBox = box("Uncertainty", "showHalos", "u");
+    this.counts = el("div", { className: "counts" });
+    this.flags = el("ul", { className: "flags" });
+    this.legend = el("div", { className: "legend" });
+    this.bar = el("div", { className: "scalebar" });
+    this.colourbar = el("div", { className: "colourbar" });
+    this.empty = el("p", { className: "empty" }, "Waiting for the first frame …");
+    element.append(
+      el("div", { className: "tools" }, el("label", {}, "Layer ", this.select), this.atomsBox, this.haloBox, el("span", { className: "space" }), this.back, this.pauseButton, this.forth),
+      el("div", { className: "stage" }, this.canvas, this.empty, this.bar, this.colourbar, this.legend),
+      el("div", { className: "below" }, this.counts, this.flags),
+    );
+    this.setMembers([]);
+  }
+
+  /** Members whose maps can be looked at. */
+  setMembers(members) {
+    if (members.join() === this.members.join() && this.select.options.length) return;
+    this.members = members;
+    const names = ["frame", "mean", "std", ...members.map((one) => `member:${one}`)];
+    if (!names.includes(this.layer)) this.layer = "frame";
+    fill(this.select, ...names.map((name) => el("option", { value: name, selected: name === this.layer }, layerName(name))));
+  }
+
+  setLayer(name) {
+    this.layer = name;
+    this.select.value = name;
+    this.request();
+    this.draw();
+  }
+
+  /** Pictures of whole frames that other parts of the page want, by layer. */
+  setThumbs(names) {
+    if (names.join() === this.thumbs.join()) return;
+    this.thumbs = names;
+    this.request();
+  }
+
+  request() {
+    const density = devicePixelRatio || 1;
+    const longest = Math.round(Math.min(2048, Math.max(64, density * Math.max(this.viewport.width, this.viewport.height))));
+    const view = { layers: [this.layer], longest_px: longest, thumbs: this.thumbs, region: this.viewport.fitted ? null : this.viewport.region };
+    this.ask(view, this.paused);
+  }
+
+  show(frame) {
+    if (this.paused && frame.live) return;
+    const before = this.#frame?.report;
+    if (!before || before.session !== frame.report.session || before.seq !== frame.report.seq) this.#chosen = -1;
+    this.#frame = frame;
+    this.empty.hidden = true;
+    for (const picture of frame.pictures) {
+      if (picture.use !== "layer") continue;
+      const kept = this.#canvases.get(picture.name);
+      this.#canvases.set(picture.name, { picture, region: frame.region, canvas: painted(picture, rampOf(picture.name), kept?.canvas) });
+    }
+    this.viewport.setFrame(frame.report.shape);
+    this.#tell(frame);
+    this.draw();
+  }
+
+  async togglePause() {
+    if (this.paused) {
+      this.paused = this.#steps = null;
+    } else if (this.#frame) {
+      const { session, seq } = this.#frame.report;
+      this.paused = [session, seq];
+      this.#steps = await this.ring().catch(() => null);
+    }
+    this.pauseButton.textContent = this.paused ? "Live" : "Pause";
+    this.canvas.parentElement.classList.toggle("paused", Boolean(this.paused));
+    this.request();
+  }
+
+  /** Look at another frame of the ring. */
+  async step(by) {
+    if (!this.paused) await this.togglePause();
+    // The frame that was shown last comes into the ring a little later than onto the page.
+    if (this.paused && this.#place() < 0) this.#steps = await this.ring().catch(() => null);
+    if (!this.paused || !this.#steps) return;
+    const at = this.#place();
+    const next = this.#steps[Math.min(Math.max((at < 0 ? this.#steps.length : at) + by, 0), this.#steps.length - 1)];
+    if (!next) return;
+    this.paused = next;
+    if (this.layer !== "frame") this.setLayer("frame");
+    else this.request();
+  }
+
+  /** Where in the ring the frame is that is looked at; -1 where it is not there. */
+  #place() {
+    return (this.#steps ?? []).findIndex(([session, seq]) => session === this.paused[0] && seq === this.paused[1]);
+  }
+
+  choose(number) {
+    this.#chosen = number;
+    this.draw();
+  }
+
+  draw() {
+    const context = this.canvas.getContext("2d");
+    const density = devicePixelRatio || 1;
+    const { viewport } = this;
+    context.setTransform(density, 0, 0, density, 0, 0);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, viewport.width, viewport.height);
+    if (!this.#frame) return;
+    const shown = this.#canvases.get(this.layer);
+    if (shown) {
+      const [top, left, bottom, right] = shown.region;
+      const [x, y] = viewport.toScreen(top - 0.5, left - 0.5);
+      context.imageSmoothingEnabled = viewport.scale < SHARP_FROM;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(shown.canvas, x, y, (right - left) * viewport.scale, (bottom - top) * viewport.scale);
+    }
+    if (this.showAtoms) drawAtoms(context, this.#frame.atoms, viewport, { halo: this.showHalos, chosen: this.#chosen });
+    this.overlay(context, viewport, this.#frame);
+    this.#drawBars(shown?.picture);
+  }
+
+  #tell({ report, atoms, live }) {
+    const count = atoms.length / 10;
+    const age = Date.now() / 1000 - report.t_recv;
+    fill(
+      this.counts,
+      ...[
+        el("b", {}, `${count} atoms`),
+        el("span", {}, `${report.members_used.length} of ${report.members_total} members`),
+        el("span", {}, `frame ${report.seq}`),
+        el("span", { title: "from the frame's arrival to its answer" }, ms(report.latency_ms.total)),
+        el("span", { title: "since the frame's arrival" }, live ? `age ${ago(age)}` : `kept, ${ago(age)} old`),
+      ].flatMap((one) => [one, " "]),
+    );
+    fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))));
+    const kinds = [...new Set(Array.from({ length: count }, (_, k) => atoms[10 * k + 2]))].sort();
+    fill(this.legend, ...kinds.map((kind) => el("span", {}, el("i", { style: `border-color:${classColour(kind)}` }), report.classes[kind] ?? `class ${kind}`)));
+  }
+
+  #drawBars(picture) {
+    const size = pixelNm(this.#frame.report);
+    const perPixel = size ? size[1] : null;
+    const most = 0.25 * this.viewport.width;
+    const bar = perPixel ? scaleBar((most / this.viewport.scale) * perPixel) : scaleBar(most / this.viewport.scale);
+    const width = (perPixel ? bar.length / perPixel : bar.length) * this.viewport.scale;
+    fill(this.bar, el("i", { style: `width:${width.toFixed(1)}px` }), perPixel ? bar.text : `${number(bar.length)} px`);
+    if (!picture) return;
+    const colours = rampOf(picture.name);
+    const stops = [0, 64, 128, 192, 255].map((k) => `rgb(${colours[k] & 255} ${(colours[k] >> 8) & 255} ${(colours[k] >> 16) & 255})`);
+    fill(this.colourbar, el("span", {}, number(picture.high)), el("i", { style: `background:linear-gradient(to top, ${stops.join(", ")})` }), el("span", {}, number(picture.low)), el("small", {}, layerUnit(picture.name)));
+  }
+
+  #click(y, x) {
+    if (!this.#frame) return;
+    this.#chosen = nearestTo(this.#frame.atoms, y, x, Math.max(3, CLICK_REACH / this.viewport.scale));
+    this.draw();
+    this.chosen(this.#frame, this.#chosen);
+  }
+
+  #moved() {
+    this.draw();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.request(), SETTLE_MS);
+  }
+
+  #resize() {
+    const density = devicePixelRatio || 1;
+    const { clientWidth, clientHeight } = this.canvas;
+    this.canvas.width = Math.round(clientWidth * density);
+    this.canvas.height = Math.round(clientHeight * density);
+    this.viewport.resize(clientWidth, clientHeight);
+  }
+}

@@ -1,0 +1,93 @@
+// The page put together.
+
+import { Api } from "./api.js";
+import { Connection } from "./connection.js";
+import { ask } from "./dom.js";
+import { Drift } from "./drift.js";
+import { Ensembles } from "./ensembles.js";
+import { Header } from "./header.js";
+import { Inspector } from "./inspector.js";
+import { LiveView } from "./live.js";
+import { Members } from "./members.js";
+import { Panels } from "./panels.js";
+import { Refine } from "./refine.js";
+
+const TOKEN = "atomstream-token";
+
+/** The token that is let in: none where none is needed, the one that is remembered, or one that is asked for. */
+async function admitted() {
+  let why = "";
+  for (;;) {
+    const token = sessionStorage.getItem(TOKEN);
+    const problem = await new Api(token).get("/v1/status").then(() => null, (error) => error);
+    if (problem?.status !== 401 && problem?.status !== 403) return token;
+    if (token) why = problem.message;
+    const given = await ask("This service asks for a token", {
+      text: why || "`atomstream keys token add` on the service's machine makes one. A viewer's sees, an operator's acts.",
+      fields: [{ name: "token", label: "Token", type: "password", required: true }],
+      confirm: "Let me in",
+      cancel: "",
+    });
+    if (given) sessionStorage.setItem(TOKEN, given.token.trim());
+  }
+}
+
+async function start() {
+  const header = new Header(document.getElementById("header"), document.getElementById("notices"));
+  const token = await admitted();
+  const api = new Api(token);
+  const connection = new Connection(token);
+  const live = new LiveView(document.getElementById("live"), {
+    ask: (view, frame) => connection.want(view, frame),
+    ring: async () => (await api.get("/v1/ring")).seqs,
+    chosen: (frame, number) => {
+      panels.open("atom");
+      inspector.choose(frame, number);
+    },
+  });
+  const members = new Members(api, live);
+  const inspector = new Inspector((view, frame) => connection.look(view, frame));
+  const drift = new Drift(api, members, (id) => panels.open(id));
+  const ensembles = new Ensembles(api);
+  const refine = new Refine(api, live, (view, frame) => connection.look(view, frame));
+  live.overlay = (context, viewport) => refine.overlay(context, viewport);
+  const panels = new Panels(document.getElementById("side"), [
+    { id: "members", title: "Members", element: members.element, opened: () => members.opened(), closed: () => members.closed() },
+    { id: "drift", title: "Drift", element: drift.element, opened: () => drift.opened() },
+    { id: "ensembles", title: "Ensembles", element: ensembles.element, opened: () => ensembles.opened() },
+    { id: "refine", title: "Refine", element: refine.element, opened: () => refine.opened(), closed: () => refine.closed() },
+    { id: "atom", title: "Atom", element: inspector.element, opened: () => inspector.opened() },
+  ]);
+
+  connection.addEventListener("link", ({ detail }) => header.setLink(detail.up));
+  connection.addEventListener("hello", ({ detail }) => header.hello(detail));
+  connection.addEventListener("state", ({ detail }) => {
+    header.show(detail);
+    live.setMembers(Object.keys(detail.status.members));
+    members.show(detail);
+    drift.show(detail);
+    ensembles.show(detail);
+    refine.show(detail);
+    panels.mark("drift", drift.alarmCount ? String(drift.alarmCount) : "");
+  });
+  connection.addEventListener("frame", ({ detail }) => {
+    live.show(detail);
+    members.frame(detail);
+    inspector.frame(live.frame);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA|BUTTON)$/.test(event.target.tagName)) return;
+    const number = "123456789".indexOf(event.key);
+    if (event.key === " ") live.togglePause();
+    else if (event.key === ",") live.step(-1);
+    else if (event.key === ".") live.step(1);
+    else if (number >= 0 && event.key && panels.panels[number]) panels.open(panels.panels[number].id);
+    else return;
+    event.preventDefault();
+  });
+  live.request();
+  connection.open();
+  window.atomstream = { connection, live, members, panels };
+}
+
+start();

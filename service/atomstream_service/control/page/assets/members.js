@@ -1,0 +1,193 @@
+// Members side by side: what each makes of the same frame, and whether it counts.
+
+import { painted, RAMPS } from "./colours.js";
+import { el, fill, toast } from "./dom.js";
+import { ms, number } from "./units.js";
+import { MEMBER_STATES } from "./words.js";
+
+const CHOOSABLE = new Set(["enabled", "shadow", "disabled"]);
+const KEYS = "qwertyuiopasdfghjklzxcvbnm";
+
+/** `live` gives the thumbs' frames; `reason()` is what is written into the journal. */
+export class Members {
+  #cards = new Map();
+  #generation = 0;
+  #chosen = new Set();
+  #columns = [];
+
+  constructor(api, live) {
+    this.api = api;
+    this.live = live;
+    this.needed = el("div", { className: "needed", hidden: true });
+    this.reason = el("input", { type: "text", id: "reason", placeholder: "Reason, for the journal (optional)", maxLength: 2000 });
+    this.only = el("button", { disabled: true, onclick: () => this.useOnly() }, "Use only the marked");
+    this.all = el("button", { onclick: () => this.useAll() }, "Use all");
+    this.grid = el("div", { className: "grid" });
+    this.element = el(
+      "div",
+      { className: "members" },
+      this.needed,
+      el("div", { className: "tools" }, this.reason, this.only, this.all),
+      el("p", { className: "hint" }, "Click a picture, or press its letter, to take a member out or put it back. Mark several to use only these."),
+      this.grid,
+    );
+    document.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  opened() {
+    this.live.setThumbs([...this.#cards.keys()].map((id) => `member:${id}`));
+  }
+
+  closed() {
+    this.live.setThumbs([]);
+  }
+
+  get isOpen() {
+    return !this.element.hidden;
+  }
+
+  show({ status }) {
+    this.#generation = status.ensemble.generation;
+    const ids = Object.keys(status.members);
+    if (ids.join() !== [...this.#cards.keys()].join()) this.#build(ids);
+    const drifts = Object.values(status.drift ?? {});
+    for (const id of ids) {
+      const { state, latency_ms: latency } = status.members[id];
+      const standing = drifts.map((one) => one.members?.[id]).find(Boolean);
+      this.#cards.get(id).show(state, latency, standing);
+    }
+    const enabled = ids.filter((id) => status.members[id].state === "enabled");
+    this.#askForSelection(status.ensemble, enabled);
+  }
+
+  /** A frame of the stream or the ring; its thumbs are the members' own maps. */
+  frame(frame) {
+    if (!this.isOpen) return;
+    const used = new Set(frame.report.members_used);
+    const maps = new Map(frame.pictures.filter((one) => one.use === "thumb").map((one) => [one.name.replace("member:", ""), one]));
+    for (const [id, card] of this.#cards) card.frame(maps.get(id), used.has(id), frame);
+  }
+
+  async set(id, state, { undo = true } = {}) {
+    const before = this.#cards.get(id).state;
+    const done = await this.#change(() => this.api.send("PATCH", `/v1/members/${id}`, { state, reason: this.reason.value }));
+    if (!done || !undo) return;
+    const text = state === "enabled" ? `${id} counts again` : state === "shadow" ? `${id} runs beside` : `${id} is taken out`;
+    const back = CHOOSABLE.has(before) ? { label: "Undo", act: () => this.set(id, before, { undo: false }) } : null;
+    toast(`${text}, from generation ${done.generation} on`, { action: back });
+  }
+
+  toggle(id) {
+    return this.set(id, this.#cards.get(id).state === "enabled" ? "disabled" : "enabled");
+  }
+
+  useOnly() {
+    return this.#use([...this.#chosen]);
+  }
+
+  useAll() {
+    return this.#use([...this.#cards.keys()]);
+  }
+
+  async #use(enabled, { undo = true } = {}) {
+    const before = [...this.#cards].filter(([, card]) => card.state === "enabled").map(([id]) => id);
+    const done = await this.#change(() => this.api.send("PUT", "/v1/members", { enabled, reason: this.reason.value }));
+    if (!done) return;
+    this.#chosen.clear();
+    this.#marks();
+    if (undo) toast(`${enabled.length} members count, from generation ${done.generation} on`, { action: { label: "Undo", act: () => this.#use(before, { undo: false }) } });
+  }
+
+  async #change(act) {
+    try {
+      const done = await act();
+      this.reason.value = "";
+      return done;
+    } catch (problem) {
+      toast(`Not changed: ${problem.message}`, { kind: "bad" });
+      return null;
+    }
+  }
+
+  #build(ids) {
+    this.#cards = new Map(ids.map((id, k) => [id, new Card(id, KEYS[k], this)]));
+    this.#chosen.clear();
+    fill(this.grid, ...[...this.#cards.values()].map((card) => card.element));
+    if (this.isOpen) this.opened();
+  }
+
+  mark(id, marked) {
+    if (marked) this.#chosen.add(id);
+    else this.#chosen.delete(id);
+    this.#marks();
+  }
+
+  #marks() {
+    this.only.disabled = !this.#chosen.size;
+    fill(this.only, this.#chosen.size ? `Use only the ${this.#chosen.size} marked` : "Use only the marked");
+    for (const [id, card] of this.#cards) card.box.checked = this.#chosen.has(id);
+  }
+
+  #askForSelection({ origin, selected }, enabled) {
+    const isNeeded = origin === "simulated" && !selected;
+    if (this.needed.hidden === !isNeeded) return;
+    this.needed.hidden = !isNeeded;
+    if (!isNeeded) return;
+    fill(
+      this.needed,
+      el("b", {}, "Choose the members that are to count. "),
+      "This ensemble learned from simulated images alone. On real frames some of its members see atoms where there are none, and then mean and std mean little (Ghosh et al. 2021). " +
+        "Look at each member below, take out those that see what is not there, or say that all are good.",
+      el("div", { className: "buttons" }, el("button", { className: "primary", onclick: () => this.#use(enabled) }, "These are good")),
+    );
+  }
+
+  #key(event) {
+    if (!this.isOpen || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || document.querySelector("dialog[open]")) return;
+    const id = [...this.#cards.keys()][KEYS.indexOf(event.key)];
+    if (event.key.length !== 1 || id === undefined) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    this.toggle(id);
+  }
+}
+
+class Card {
+  constructor(id, key, owner) {
+    this.id = id;
+    this.state = null;
+    this.picture = el("canvas", { width: 8, height: 8 });
+    this.words = el("span", { className: "state" });
+    this.figures = el("span", { className: "figures" });
+    this.box = el("input", { type: "checkbox", aria: { label: `Mark ${id}` }, onchange: () => owner.mark(id, this.box.checked) });
+    this.button = el("button", { className: "picture", onclick: () => owner.toggle(id) }, this.picture);
+    this.shadow = el("button", { className: "quiet", title: "Run it beside the others, without counting", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Shadow");
+    this.element = el(
+      "article",
+      { className: "card", data: { member: id } },
+      el("header", {}, el("label", {}, this.box, ` ${id}`), key && el("kbd", {}, key), this.shadow),
+      this.button,
+      el("footer", {}, this.words, this.figures),
+    );
+  }
+
+  show(state, latency, standing) {
+    this.state = state;
+    this.element.dataset.state = state;
+    this.element.dataset.alarm = String(Boolean(standing?.alarm.raised));
+    fill(this.words, MEMBER_STATES[state] ?? state);
+    fill(this.shadow, state === "shadow" ? "Count" : "Shadow");
+    const drift = standing ? `drift ${number(standing.ratio, 2)}×` : "drift –";
+    fill(this.figures, `${drift} · ${ms(latency)}`);
+    this.figures.title = "how much further from the others it is than the median member; how long it took for the last frame";
+    this.button.setAttribute("aria-label", state === "enabled" ? `Take ${this.id} out` : `Let ${this.id} count`);
+    this.button.setAttribute("aria-pressed", String(state === "enabled"));
+  }
+
+  frame(map, isUsed, frame) {
+    this.element.dataset.used = String(isUsed);
+    if (map) painted(map, RAMPS.probability, this.picture);
+    this.element.dataset.seen = map ? `${frame.report.session}/${frame.report.seq}` : "";
+    this.picture.classList.toggle("stale", !map);
+  }
+}

@@ -1,0 +1,44 @@
+// What codes mean, in the operator's words.
+
+const FLAGS = {
+  rows_missing: "rows missing: the scan was aborted?",
+  partial: "the scan is still running",
+  saturated: "pixels at the detector's full scale: lower the gain or the dose",
+  uncalibrated: "pixel size unknown: sizes are in pixels, and the scale was not checked",
+  rescaled: "resampled: the pixel size is outside what this ensemble knows",
+  blank: "blank frame: nothing to analyse",
+  single_member: "one member only: no std",
+  degraded: "fewer members than enabled: there was no time, or one failed",
+  unselected: "trained on simulated images, and nobody has chosen members yet",
+  drift: "drift: a member, the scene or the instrument has changed",
+};
+
+export const flag = (code) => FLAGS[code] ?? code;
+
+export const MEMBER_STATES = {
+  enabled: "counts",
+  shadow: "runs beside, never counts",
+  disabled: "taken out",
+  quarantined: "in quarantine until acknowledged",
+  failed: "its run failed",
+};
+
+const ENGINE_STATES = {
+  starting: "the engine is starting",
+  ready: "running",
+  restarting: "the engine has ended and is being started again; frames are not answered meanwhile",
+  unresponsive: "the engine does not answer; it is being seen to",
+  stopped: "the engine has stopped",
+};
+
+export const engineState = (code) => ENGINE_STATES[code] ?? code;
+
+const LAYERS = { frame: "Frame", mean: "Mean probability", std: "Standard deviation" };
+
+export const layer = (name) => LAYERS[name] ?? name.replace("member:", "Member ");
+
+export const layerUnit = (name) => (name === "frame" ? "counts" : name === "std" ? "std of probability" : "probability");
+
+const DROPS = { queue: "in the queue", rejected: "refused", gap: "never arrived", backlog: "not sent in time" };
+
+export const drop = (where) => DROPS[where] ?? where;

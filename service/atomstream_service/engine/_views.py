@@ -1,0 +1,97 @@
+"""A frame as a page shows it: layers as small pictures of a region, and its atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from atomstream_models.locate import foreground_of
+from atomstream_models.shades import fitted, levels, shaded
+from atomstream_wire import FrameReport
+
+from ..transport import Reply
+
+_STD_TOP = 0.5
+"""No standard deviation of numbers between 0 and 1 is larger."""
+
+LayerOf = Callable[[str], NDArray[Any] | None]
+"""A layer's array by its name, None where the frame has none: frame (rows, columns); mean, std, member:ID (classes, rows, columns)."""
+
+
+class View(BaseModel):
+    """What a page wants to see of a frame.
+
+    layers : pictures of the region, by name
+    region : first row, first column, one past the last row and column; None for all
+    longest_px : of these pictures' longer side
+    thumbs : pictures of the whole frame, by name
+    thumb_px : of these pictures' longer side
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layers: tuple[str, ...] = Field(("frame",), max_length=64)
+    region: tuple[int, int, int, int] | None = None
+    longest_px: int = Field(1024, ge=16, le=4096)
+    thumbs: tuple[str, ...] = Field((), max_length=64)
+    thumb_px: int = Field(224, ge=16, le=1024)
+
+
+class Picture(BaseModel):
+    """One picture that follows, as bytes.
+
+    use : whether it was asked for as a layer or as a thumb
+    low, high : what 0 and 255 stand for, counts or probability
+    """
+
+    name: str
+    use: Literal["layer", "thumb"]
+    shape: tuple[int, int]
+    low: float
+    high: float
+
+
+def viewed(view: View, report: FrameReport, atoms: NDArray[np.float32], layer_of: LayerOf) -> Reply:
+    """A frame's pictures and atoms; layers that it does not have are left out.
+
+    The reply's body has `report`, `atoms` (their number), `region` (as it was cut to the frame) and `pictures`; its buffers are the atoms, float32
+    (N, 10), then the pictures, a byte a pixel.
+    """
+    region = _within(view.region, report.shape)
+    top, left, bottom, right = region
+    described: list[dict[str, Any]] = []
+    buffers: list[NDArray[Any]] = [np.ascontiguousarray(atoms)]
+
+    def add(use: Literal["layer", "thumb"], names: Sequence[str], longest_px: int) -> None:
+        for name in names:
+            if (array := layer_of(name)) is None:
+                continue
+            flat, low, high = _flat(name, array)
+            part = flat[top:bottom, left:right] if use == "layer" else flat
+            picture = np.ascontiguousarray(fitted(shaded(part, low, high), longest_px))
+            described.append(Picture(name=name, use=use, shape=(picture.shape[0], picture.shape[1]), low=low, high=high).model_dump())
+            buffers.append(picture)
+
+    add("layer", view.layers, view.longest_px)
+    add("thumb", view.thumbs, view.thumb_px)
+    return Reply({"report": report.as_json(), "atoms": len(atoms), "region": region, "pictures": described}, buffers)
+
+
+def _flat(name: str, array: NDArray[Any]) -> tuple[NDArray[Any], float, float]:
+    """An image (rows, columns), and its black and white."""
+    if name == "frame":
+        return (array, *levels(array))
+    return foreground_of(array), 0.0, _STD_TOP if name == "std" else 1.0
+
+
+def _within(region: tuple[int, int, int, int] | None, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    rows, columns = shape
+    if region is None:
+        return 0, 0, rows, columns
+    top, left = (min(max(first, 0), size - 1) for first, size in zip(region[:2], shape, strict=True))
+    bottom, right = (min(max(end, first + 1), size) for end, first, size in zip(region[2:], (top, left), shape, strict=True))
+    return top, left, bottom, right
