@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import dots, make_plain_bundle
 
-from atomstream_models.analysis import FrameRefused, finish, infer, pixel_size_in_nm, prepare
-from atomstream_models.bundle import Card
+from atomstream_models.analysis import FrameRefused, _infer, finish, infer, pixel_size_in_nm, prepare
+from atomstream_models.bundle import Bundle, Card
 from atomstream_models.runtime import load_ensemble
 
 
@@ -136,3 +136,17 @@ def test_atoms_on_missing_rows_are_left_out(tmp_path: Path) -> None:
     answer = finish(infer(prepare(frame, None, ensemble.card), ensemble.card, ["m00", "m01"], ensemble.answer), ensemble.card)
 
     assert (answer.atoms[:, 0] < 40).all()
+
+
+def test_of_a_large_frame_s_maps_the_background_is_let_go_and_the_rest_is_the_same(graphene: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = load_ensemble(graphene)
+    prepared = prepare(dots((64, 72), [(20.0, 30.0)]), None, ensemble.card)
+    members = ensemble.card.member_ids[:2]
+    small = infer(prepared, ensemble.card, members, ensemble.answer)
+    monkeypatch.setattr(_infer, "_MOST_UNUSED_BYTES", 0)
+    large = infer(prepared, ensemble.card, members, ensemble.answer)
+
+    assert small.maps[0].base is not None
+    assert [one.base for one in large.maps] == [None, None]
+    np.testing.assert_array_equal(large.maps, small.maps)
+    np.testing.assert_array_equal(large.mean, small.mean)

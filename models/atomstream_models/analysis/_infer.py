@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,9 @@ class Outputs:
     mean: NDArray[np.float32] | None = None
     std: NDArray[np.float32] | None = None
 
+
+_MOST_UNUSED_BYTES = 1 << 25
+"""Of a member's answer, that are kept rather than copying the rest."""
 
 RunMembers = Callable[[NDArray[np.float32], Sequence[str]], Outputs]
 """Runs the named members on a tensor (1, 1, H, W)."""
@@ -73,22 +76,34 @@ def infer(prepared: Prepared, card: Card, members: Sequence[str], run: RunMember
         return Inferred(prepared, (), (), np.zeros((len(card.classes), rows, columns), np.float32), None)
     channels = _as_slice(card.atom_channels)
     outputs = run(prepared.tensor, members)
-    for member, output in zip(members, outputs.maps, strict=True):
-        if output.shape != (card.channels, *prepared.tensor.shape[2:]):
-            raise MemberFailed(member, f"it answers {list(output.shape)}, not {[card.channels, *prepared.tensor.shape[2:]]}")
+    wanted = (card.channels, *prepared.tensor.shape[2:])
+    for member, shape in zip(members, [output.shape for output in outputs.maps], strict=True):
+        if shape != wanted:
+            raise MemberFailed(member, f"it answers {list(shape)}, not {list(wanted)}")
 
     def cut(output: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.ascontiguousarray(output[channels, :rows, :columns])
+        part = output[channels, :rows, :columns]
+        # What is not looked at, such as the background of a large frame, is let go, at the price of a copy.
+        return part.copy() if output.nbytes - part.nbytes > _MOST_UNUSED_BYTES else np.ascontiguousarray(part)
 
-    maps = tuple(cut(output) for output in outputs.maps)
-    if outputs.mean is None:
+    whole, mean_of_all, std_of_all = list(outputs.maps), outputs.mean, outputs.std
+    del outputs  # which holds on to the maps
+    maps = tuple(map(cut, _taken(whole)))
+    if mean_of_all is None:
         mean, std = mean_std(maps, each)
     else:
-        mean, std = cut(outputs.mean), None if outputs.std is None else cut(outputs.std)
+        mean, std = cut(mean_of_all), None if std_of_all is None else cut(std_of_all)
     if not np.isfinite(mean.sum()):
         # One sum over the mean costs less than one over each member; who it was is asked only now.
         raise MemberFailed(next(member for member, one in zip(members, maps, strict=True) if not np.isfinite(one).all()), "its answer is not finite")
     return Inferred(prepared, tuple(members), maps, mean, std)
+
+
+def _taken(maps: list[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """The arrays of a list, which holds on to none of them any more."""
+    maps.reverse()
+    while maps:
+        yield maps.pop()
 
 
 def _as_slice(channels: Sequence[int]) -> slice | list[int]:
