@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FixedLocator, NullFormatter
 from numpy.typing import NDArray
+from shipped import MILD, dimmed, movie
 
 from atomstream_models.analysis import Inferred, finish, infer, prepare
 from atomstream_models.bundle import Bundle, find_bundle, open_bundle
@@ -38,7 +39,7 @@ from atomstream_models.simulation import MicroscopeFrame, SimulatedMicroscope, s
 Figures = dict[str, Any]
 
 _SHAPE = (512, 512)
-_MILD, _DRIFT, _EVERY = 8, 24, 2
+_EVERY = 2
 _SEEDS = (7001, 7002, 7003)
 _DIM = (1 / 64, 1 / 128, 1 / 256)
 """Shares of the mild dose."""
@@ -48,7 +49,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """Okabe and Ito's, which the colour-blind tell apart."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Candidate:
     """One architecture.
 
@@ -97,21 +98,12 @@ def _name(bundle: Bundle) -> str:
 
 
 def _frames() -> dict[str, list[MicroscopeFrame]]:
-    movies = [_movie(seed) for seed in _SEEDS]
-    sets = {"drifting": [frame for movie in movies for frame in movie[_MILD::_EVERY]]}
+    movies = [movie(seed, _SHAPE, "graphene") for seed in _SEEDS]
+    sets = {"drifting": [frame for one in movies for frame in one[MILD::_EVERY]]}
     for share in _DIM:
-        rung = []
-        for seed, movie in zip(_SEEDS, movies, strict=True):
-            exposure = movie[0].exposure
-            dim = replace(exposure, noise=replace(exposure.noise, counts_per_host=exposure.noise.counts_per_host * share))
-            rung.append(scan(dim, np.random.default_rng(seed)))
+        rung = [scan(dimmed(one[0].exposure, share), np.random.default_rng(seed)) for seed, one in zip(_SEEDS, movies, strict=True)]
         sets[f"{rung[0].exposure.noise.counts_per_host:.2g} electrons"] = rung
     return sets
-
-
-def _movie(seed: int) -> list[MicroscopeFrame]:
-    microscope = SimulatedMicroscope(seed, _SHAPE, material="graphene", mild=_MILD, drift=_DRIFT)
-    return [microscope.next_frame() for _ in range(_MILD + _DRIFT)]
 
 
 def _judged(candidates: Sequence[Candidate], sets: Mapping[str, list[MicroscopeFrame]]) -> dict[str, Figures]:

@@ -64,22 +64,22 @@ def main() -> None:
 
 def _material(ensemble: LoadedEnsemble, material: Material, seeds: Sequence[int], shape: tuple[int, int], every: int) -> Figures:
     out: Figures = {}
-    movies = [_movie(seed, shape, material) for seed in seeds]
+    movies = [movie(seed, shape, material) for seed in seeds]
     for name, part in (("mild", slice(0, MILD, every)), ("drifting", slice(MILD, None, every))):
         out[name] = _judge(ensemble, [frame for movie in movies for frame in movie[part]])
     for dose in DOSES:
         first = [movie[0].exposure for movie in movies]
-        rung = [scan(_dimmed(exposure, dose), np.random.default_rng(seed)) for exposure, seed in zip(first, seeds, strict=True)]
+        rung = [scan(dimmed(exposure, dose), np.random.default_rng(seed)) for exposure, seed in zip(first, seeds, strict=True)]
         out[f"{rung[0].exposure.noise.counts_per_host:.3g} counts"] = _judge(ensemble, rung)
     return out
 
 
-def _movie(seed: int, shape: tuple[int, int], material: Material) -> list[MicroscopeFrame]:
+def movie(seed: int, shape: tuple[int, int], material: Material) -> list[MicroscopeFrame]:
     microscope = SimulatedMicroscope(seed, shape, material=material, mild=MILD, drift=DRIFT)
     return [microscope.next_frame() for _ in range(MILD + DRIFT)]
 
 
-def _dimmed(exposure: Exposure, dose: float) -> Exposure:
+def dimmed(exposure: Exposure, dose: float) -> Exposure:
     return replace(exposure, noise=replace(exposure.noise, counts_per_host=exposure.noise.counts_per_host * dose))
 
 

@@ -86,7 +86,7 @@ class TensorRt(Cuda):
             "trt_timing_cache_path": str(self._folder.resolve()),
         }
         depends_on = {"onnxruntime": onnxruntime.__version__, "tensorrt": _version(), "gpu": ".".join(map(str, self.architecture()))}
-        # TensorRT takes ten mantissa bits for float32 unless this says no; its provider has no option for that (onnxruntime issue 26029).
+        # TensorRT takes ten mantissa bits for float32 unless this says no; its provider has no option for that (microsoft/onnxruntime#26029).
         return Recipe("atomstream_models.runtime._tensorrt:write_engine", options, depends_on, {"NVIDIA_TF32_OVERRIDE": "0"})
 
     def compiled_providers(self, *, graphs: bool) -> list[Any]:
@@ -103,7 +103,8 @@ def write_engine(network: bytes, target: Path, options: Mapping[str, str]) -> No
     """Build a network's engine, and write an ONNX file that holds nothing else; in the process that `CompiledNetworks` starts.
 
     ONNX Runtime's own cache of engines tells networks apart by their layers' names alone: members of one architecture would get each other's engine
-    (issue 6455), and so would frame sizes (issue 32254). A file with the engine inside is opened without TensorRT's builder, and built by nobody else.
+    (microsoft/onnxruntime#6455), and so would frame sizes (#32254).
+    A file with the engine inside is opened without TensorRT's builder, and built by nobody else.
     """
     missing = tensorrt_missing()
     if missing is not None:

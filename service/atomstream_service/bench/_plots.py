@@ -88,11 +88,7 @@ def _sides(curves: Curves, looks: Mapping[str, tuple[str, str]], machine: str) -
     drawing, axes = _empty(machine)
     _spreads(axes, curves, looks)
     case = _first(curves).case
-    axes.set_title(f"{case.network}, {_counted(case.members)}: medians, whiskers to the 95th percentile")
-    _logarithmic(axes, curves, lambda side: f"{side}²")
-    axes.set_xlabel("frame (pixels)")
-    axes.set_ylabel("from a frame's pixels to its atoms (ms)")
-    axes.legend()
+    _name_latencies(axes, curves, f"{case.network}, {_counted(case.members)}", "frame (pixels)", lambda side: f"{side}²")
     return saved(drawing, "png", "", "latency over the size of frames")
 
 
@@ -104,12 +100,16 @@ def _filters(curves: Curves, looks: Mapping[str, tuple[str, str]], machine: str)
     low = min((points[0][0], points[0][1].stages["total"].median) for points in curves.values())
     high = max(points[-1][0] for points in curves.values())
     axes.plot([low[0], high], [low[1], low[1] * (high / low[0]) ** 2], color=_GREY, linestyle=":", label="twice the filters, four times the operations")
-    axes.set_title(f"untrained {case.network.split()[0]}, {case.side}², {_counted(case.members)}: medians, whiskers to the 95th percentile")
-    _logarithmic(axes, curves, str)
-    axes.set_xlabel("filters of the first level")
+    _name_latencies(axes, curves, f"untrained {case.network.split()[0]}, {case.side}², {_counted(case.members)}", "filters of the first level", str)
+    return saved(drawing, "png", "", "latency over the width of networks")
+
+
+def _name_latencies(axes: Axes, curves: Curves, cases: str, along_x: str, told: Callable[[int], str]) -> None:
+    axes.set_title(f"{cases}: medians, whiskers to the 95th percentile")
+    _logarithmic(axes, curves, told)
+    axes.set_xlabel(along_x)
     axes.set_ylabel("from a frame's pixels to its atoms (ms)")
     axes.legend()
-    return saved(drawing, "png", "", "latency over the width of networks")
 
 
 @drawn

@@ -10,6 +10,9 @@ export const countOf = (atoms) => atoms.length / ATOM_COLUMNS;
 
 export const rowOf = (atoms, k) => atoms.subarray(k * ATOM_COLUMNS, (k + 1) * ATOM_COLUMNS);
 
+/** One column of all atoms. */
+export const columnOf = (atoms, column) => Array.from({ length: countOf(atoms) }, (_, k) => atoms[k * ATOM_COLUMNS + column]);
+
 /** How unsure an atom is, 0 to 1: by what the members make of its position, in units of its own radius, and of its probability. */
 export function uncertainty(row) {
   const radius = Math.sqrt(row[AREA] / Math.PI);

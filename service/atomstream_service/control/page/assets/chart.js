@@ -9,8 +9,8 @@ export class StripChart {
   #plot = null;
   #series = [];
 
-  constructor(element, { title, unit, logarithmic = false }) {
-    Object.assign(this, { element, title, unit, logarithmic });
+  constructor(element, { unit, logarithmic = false }) {
+    Object.assign(this, { element, unit, logarithmic });
     new ResizeObserver(() => this.#plot?.setSize({ width: element.clientWidth, height: HEIGHT })).observe(element);
   }
 
@@ -40,11 +40,5 @@ export class StripChart {
       series: [{}, ...series.map(({ label, stroke, width: wide = 1.3 }) => ({ label, stroke, width: wide, spanGaps: false, points: { show: false } }))],
     };
     this.#plot = new uPlot(options, [[], ...series.map(() => [])], this.element);
-  }
-
-  /** Draw anew with the theme's colours. */
-  restyle() {
-    this.#plot?.destroy();
-    this.#plot = null;
   }
 }

@@ -50,11 +50,6 @@ export class Drift {
     if (!this.element.hidden) this.#draw();
   }
 
-  restyle() {
-    for (const { chart } of Object.values(this.charts)) chart.restyle();
-    this.#draw();
-  }
-
   #draw() {
     const standing = this.#latest?.drift?.[this.#source];
     if (!standing) {

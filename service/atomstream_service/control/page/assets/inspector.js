@@ -1,6 +1,6 @@
 // One atom closely, and what all atoms of the frame are like.
 
-import { neighbourDistances, rowOf } from "./atoms.js";
+import { columnOf, neighbourDistances, rowOf } from "./atoms.js";
 import { classColour, painted, rampOf } from "./colours.js";
 import { el, fill } from "./dom.js";
 import { drawHistogram } from "./histogram.js";
@@ -91,12 +91,12 @@ export class Inspector {
     const { atoms, report } = this.#frame;
     const size = pixelNm(report);
     const mean = size ? Math.sqrt(size[0] * size[1]) : null;
-    const column = (k) => Array.from({ length: atoms.length / 10 }, (_, n) => atoms[10 * n + k]).filter(Number.isFinite);
     const accent = getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
     const distances = [...neighbourDistances(atoms)].filter(Number.isFinite);
     drawHistogram(this.distances.canvas, mean ? distances.map((one) => one * mean) : distances, mean ? nm : px, accent);
-    drawHistogram(this.strengths.canvas, column(P), (value) => number(value, 2), accent);
-    const sigmas = Array.from({ length: atoms.length / 10 }, (_, n) => Math.hypot(atoms[10 * n + SIGMA_Y], atoms[10 * n + SIGMA_X])).filter(Number.isFinite);
+    drawHistogram(this.strengths.canvas, columnOf(atoms, P).filter(Number.isFinite), (value) => number(value, 2), accent);
+    const across = columnOf(atoms, SIGMA_X);
+    const sigmas = columnOf(atoms, SIGMA_Y).map((down, k) => Math.hypot(down, across[k])).filter(Number.isFinite);
     drawHistogram(this.unsure.canvas, mean ? sigmas.map((one) => 1000 * one * mean) : sigmas, mean ? pm : px, accent);
   }
 }

@@ -1,9 +1,10 @@
 // The live view: one layer of the frame, its atoms, a scale bar and a colour bar.
 
-import { drawAtoms, nearestTo } from "./atoms.js";
+import { columnOf, countOf, drawAtoms, nearestTo } from "./atoms.js";
 import { classColour, painted, rampOf } from "./colours.js";
 import { el, fill } from "./dom.js";
-import { ago, ms, number, perSecond, pixelNm, scaleBar } from "./units.js";
+import { CLASS } from "./protocol.js";
+import { ago, ms, number, pixelNm, scaleBar } from "./units.js";
 import { Viewport } from "./viewport.js";
 import { flag, layer as layerName, layerUnit } from "./words.js";
 
@@ -171,7 +172,7 @@ export class LiveView {
   }
 
   #tell({ report, atoms, live }) {
-    const count = atoms.length / 10;
+    const count = countOf(atoms);
     const age = Date.now() / 1000 - report.t_recv;
     fill(
       this.counts,
@@ -184,7 +185,7 @@ export class LiveView {
       ].flatMap((one) => [one, " "]),
     );
     fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))));
-    const kinds = [...new Set(Array.from({ length: count }, (_, k) => atoms[10 * k + 2]))].sort();
+    const kinds = [...new Set(columnOf(atoms, CLASS))].sort();
     fill(this.legend, ...kinds.map((kind) => el("span", {}, el("i", { style: `border-color:${classColour(kind)}` }), report.classes[kind] ?? `class ${kind}`)));
   }
 
