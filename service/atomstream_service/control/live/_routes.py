@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 from ...access import Caller
 from ...transport import CommandRefused, EngineUnavailable
 from .._service import Service
+from .._supervisor import EngineState
 from ._board import Board
 from ._frames import FrameWatcher
 from ._page import Page
@@ -44,6 +45,8 @@ def _state(service: Service) -> Mapping[str, Any]:
 
 
 def _ring(service: Service) -> Mapping[str, Any] | None:
+    if service.supervisor.state is not EngineState.READY:
+        return None  # waiting for an engine that starts would keep from the pages that it does
     try:
         body = service.call("ring", {}, timeout_s=2.0).body
     except (EngineUnavailable, CommandRefused):

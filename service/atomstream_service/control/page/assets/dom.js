@@ -27,14 +27,14 @@ export function fill(parent, ...children) {
 
 const TOAST_MS = 8000;
 
-/** A message that goes away by itself, with one thing to do about it where there is one: {label, act}. */
-export function toast(text, { kind = "info", action = null } = {}) {
+/** A message that goes away by itself unless it is to stay, with one thing to do about it where there is one: {label, act}. */
+export function toast(text, { kind = "info", action = null, stays = false } = {}) {
   const box = el("div", { className: `toast ${kind}` }, el("span", {}, text));
   const close = () => box.remove();
   if (action) box.append(el("button", { onclick: () => { close(); action.act(); } }, action.label));
   box.append(el("button", { className: "quiet", aria: { label: "Close this message" }, onclick: close }, "✕"));
   document.getElementById("toasts").append(box);
-  setTimeout(close, TOAST_MS);
+  if (!stays) setTimeout(close, TOAST_MS);
   return box;
 }
 

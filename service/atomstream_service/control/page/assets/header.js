@@ -1,13 +1,14 @@
 // The line at the top: what runs, how fast, and what is wrong with it.
 
-import { el, fill } from "./dom.js";
-import { bytes, ms, perSecond } from "./units.js";
+import { el, fill, toast } from "./dom.js";
+import { ago, bytes, clock, ms, perSecond } from "./units.js";
 import { drop, engineState } from "./words.js";
 
 export class Header {
   constructor(element, notices) {
     this.notices = notices;
     this.link = true;
+    this.restarts = null;
     this.name = el("b", { className: "ensemble" });
     this.engine = el("span", { className: "engine", role: "status" });
     this.figures = el("div", { className: "figures" });
@@ -43,9 +44,17 @@ export class Header {
       figure("device", engine.device ?? "–", engine.providers.join(", ")),
       figure("memory", bytes(status.memory_bytes), "of the engine"),
     );
+    this.#tellOfRestarts(engine);
     if (!this.link) return;
     if (engine.state !== "ready") this.#notice(`The engine: ${engineState(engine.state)}.`);
     else this.#notice("");
+  }
+
+  /** Who looked away while the engine was gone hears of it, too. */
+  #tellOfRestarts({ state, restarts, last_restart_s: seconds }) {
+    if (state !== "ready") return;
+    if (this.restarts !== null && restarts > this.restarts) toast(`The engine had ended and was started again at ${clock(Date.now() / 1000)}; for ${ago(seconds)} no frame was answered.`, { kind: "bad", stays: true });
+    this.restarts = restarts;
   }
 
   #notice(text) {
