@@ -36,8 +36,13 @@ class Frame:
         parts = [data[offset : offset + length] for offset, length in self.header["parts"]]
         self.atoms: NDArray[np.float32] = np.frombuffer(parts[0], np.float32).reshape(-1, 10)
         self.pictures = {
-            (one["use"], one["name"]): np.frombuffer(part, np.uint8).reshape(one["shape"]) for one, part in zip(self.header["pictures"], parts[1:], strict=True)
+            (one["use"], one["name"]): np.frombuffer(part, np.uint8).reshape(one["shape"])
+            for one, part in zip(self.header["pictures"], parts[1:], strict=False)
         }
+        shown = len(self.header["pictures"])
+        self.seen: NDArray[np.uint8] = (
+            np.frombuffer(parts[1 + shown], np.uint8).reshape(-1, len(self.atoms)) if parts[1 + shown :] else np.empty((0, 0), np.uint8)
+        )
         self.aligned = (4 + size) % 4 == 0 and all(offset % 4 == 0 for offset, _ in self.header["parts"])
 
 
@@ -112,19 +117,56 @@ def test_a_region_is_cut_out_in_full_resolution_and_a_large_one_made_small(servi
     assert small.pictures["layer", "frame"].shape == (32, 40)
 
 
-def test_a_frame_of_the_ring_is_shown_while_the_stream_goes_on_and_one_that_is_gone_is_refused(service: Launched) -> None:
+def test_a_frame_of_the_ring_is_shown_with_its_maps_while_the_stream_goes_on_and_one_that_is_gone_is_refused(service: Launched) -> None:
     with streaming(service.frames, service.results, shape=(128, 160)) as stream, page_of(service) as page:
         stream.wait_for(4)
-        session, seq = stream.answers[0].report.session, stream.answers[0].report.seq
-        page.ask(layers=["frame", "mean"], frame=[session, seq])
+        answer = stream.answers[0]
+        page.ask(layers=["frame", "mean"], frame=[answer.report.session, answer.report.seq])
         kept = page.frame()
-        page.ask(frame=[session, 10**6])
+        page.ask(frame=[answer.report.session, 10**6])
         refused = page.told("refused")
 
-    assert (kept.header["report"]["session"], kept.header["report"]["seq"], kept.header["live"]) == (session, seq, False)
-    assert list(kept.pictures) == [("layer", "frame")]
-    assert kept.header["atoms"] == len(stream.answers[0].atoms)
+    report = kept.header["report"]
+    assert (report["session"], report["seq"], report["ensemble"]["generation"]) == (
+        answer.report.session,
+        answer.report.seq,
+        answer.report.ensemble.generation,
+    )
+    assert (kept.header["live"], kept.header["again"]) == (False, False)
+    np.testing.assert_array_equal(kept.atoms, answer.atoms)
+    y, x = np.rint(kept.atoms[0, :2]).astype(int)
+    assert kept.pictures["layer", "mean"][y, x] == pytest.approx(255 * kept.atoms[0, 3], abs=2)
     assert refused["code"] == "no_frame"
+
+
+def test_a_frame_of_the_ring_is_answered_again_once_members_have_changed(service: Launched) -> None:
+    control = service.control("somebody")
+    with streaming(service.frames, service.results, shape=(128, 160)) as stream, page_of(service) as page:
+        stream.wait_for(4)
+        report = stream.answers[0].report
+        generation = control.set_member("m01", "disabled", "to see")
+        page.ask(layers=["frame"], thumbs=["member:m00"], frame=[report.session, report.seq])
+        now = page.frame()
+        page.ask(layers=["frame"], frame=[report.session, report.seq])
+        then = page.frame()
+        control.set_member("m01", "enabled", "seen")
+
+    assert (now.header["again"], now.header["report"]["members_used"], now.header["report"]["ensemble"]["generation"]) == (True, ["m00"], generation)
+    assert now.header["report"]["t_recv"] == report.t_recv
+    assert list(now.header["votes"]) == ["m00"]
+    assert (then.header["again"], then.header["report"]["members_used"]) == (False, list(report.members_used))
+
+
+def test_who_sees_which_atom_adds_up_to_the_atoms_votes(service: Launched) -> None:
+    with streaming(service.frames, service.results, shape=(128, 160)) as stream, page_of(service) as page:
+        stream.wait_for(1)
+        page.ask(layers=["frame"], seen=True)
+        frame = page.frame()
+
+    assert list(frame.header["votes"]) == ["m00", "m01"]
+    assert len(frame.atoms) > 0
+    np.testing.assert_array_equal(frame.seen.sum(axis=0), frame.atoms[:, 5])
+    assert [int(one.sum()) for one in frame.seen] == [*frame.header["votes"].values()]
 
 
 @pytest.mark.parametrize(

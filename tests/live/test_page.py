@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from streaming import Stream, streaming
 
 from atomstream_models.bundle import Bundle, pack
+from atomstream_service.access import Role, TokenFile
 from atomstream_service.demo import Launched, launched
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -159,7 +160,7 @@ def test_two_pages_stay_in_step_and_hear_of_an_engine_that_dies(page: Page, brow
     other.close()
 
 
-def test_a_paused_page_steps_through_the_ring_and_goes_on_live(page: Page, stream: Stream) -> None:
+def test_a_paused_page_steps_through_the_ring_with_maps_of_the_members_that_count_and_goes_on_live(page: Page, stream: Stream) -> None:
     stream.wait_for(len(stream.answers) + 4)
     page.keyboard.press("Space")
     expect(page.locator(".counts")).to_contain_text("kept")
@@ -175,6 +176,13 @@ def test_a_paused_page_steps_through_the_ring_and_goes_on_live(page: Page, strea
     expect(page.locator(".counts")).to_contain_text(f"frame {before - 1}")
     page.keyboard.press(".")
     expect(page.locator(".counts")).to_contain_text(re.compile(f"frame {before}(?!\\d)"))
+    card = page.locator('[data-member="m01"]')
+    expect(card).to_have_attribute("data-seen", re.compile(f"/{before}$"))
+    page.keyboard.press("w")
+    expect(page.locator(".counts")).to_contain_text("answered again")
+    expect(page.locator(".counts")).to_contain_text("2 of 3 members")
+    page.keyboard.press("w")
+    expect(page.locator(".counts")).to_contain_text("3 of 3 members")
     page.keyboard.press("Space")
     expect(page.locator(".counts")).to_contain_text("age")
 
@@ -185,7 +193,7 @@ def test_an_atom_that_is_clicked_is_told_of_with_what_each_member_saw(page: Page
     page.locator("#live canvas").click(position={"x": where[0], "y": where[1]})
     expect(page.locator(".inspector dl")).to_contain_text("of 3 members")
     expect(page.locator(".inspector dl")).to_contain_text(re.compile(r"nm down.*pm"))
-    expect(page.locator(".patches figure")).not_to_have_count(0)
+    expect(page.locator(".patches figcaption", has_text="Member m01")).to_have_text(re.compile("sees it|does not see it"))
 
 
 def test_a_bundle_is_dropped_compared_made_live_and_rolled_back(page: Page, stream: Stream, tmp_path: Path) -> None:
@@ -215,14 +223,42 @@ def test_a_damaged_bundle_is_refused_by_the_check_that_it_fails(page: Page, tmp_
     expect(page.locator(".staging .failed")).to_have_count(1)
 
 
-def test_a_page_without_a_token_asks_for_one_and_a_viewer_may_only_look(browser: Browser, tmp_path: Path) -> None:
+def test_a_page_without_a_token_asks_for_one_and_a_viewer_sees_all_but_nothing_that_acts_until_the_token_is_revoked(browser: Browser, tmp_path: Path) -> None:
     bundle = make_plain_bundle(tmp_path / "bundle", BIASES)
-    state = tmp_path / "state"
-    with launched(state, bundle=str(bundle.folder), config='access = "token"') as service:
+    tokens = TokenFile(tmp_path / "state")
+    token = tokens.add("visitor", Role.VIEWER)
+    with launched(tmp_path / "state", bundle=str(bundle.folder), config='access = "token"') as service, streaming(service.frames, service.results, shape=SHAPE):
         opened = browser.new_page()
         opened.goto(service.url)
         expect(opened.locator("dialog")).to_contain_text("token")
         opened.fill("dialog input", "wrong")
         opened.click("dialog button.primary")
         expect(opened.locator("dialog")).to_contain_text("not known")
+        opened.fill("dialog input", token)
+        opened.click("dialog button.primary")
+        expect(opened.locator(".counts")).to_contain_text("atoms", timeout=30_000)
+        expect(opened.locator(".who")).to_have_text("visitor: viewer, may look")
+        expect(opened.locator('[data-member="m01"]')).to_contain_text("sees")
+        for tab in ("drift", "ensembles", "refine", "atom", "members"):
+            opened.click(f"#tab-{tab}")
+            assert opened.locator("[data-acts]:visible").count() == 0
+        opened.keyboard.press("q")
+        expect(opened.locator('[data-member="m00"] button.picture')).to_be_disabled()
+        assert service.control(token=token).members()["members"][0]["state"] == "enabled"
+
+        tokens.revoke("visitor")
+        expect(opened.locator("dialog")).to_contain_text("revoked", timeout=30_000)
         opened.close()
+
+
+def test_nothing_of_the_page_or_of_the_apis_description_comes_from_elsewhere(browser: Browser, service: Launched) -> None:
+    opened = browser.new_page()
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(service.url)
+    expect(opened.locator(".ensemble")).to_contain_text("plain")
+    opened.goto(f"{service.url}/docs")
+    expect(opened.locator(".opblock").first).to_be_visible(timeout=30_000)
+    opened.close()
+
+    assert [url for url in asked if not url.startswith((service.url, service.url.replace("http", "ws"), "data:"))] == []

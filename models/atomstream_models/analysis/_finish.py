@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..bundle import Card
 from ..each import Each
-from ..locate import empty, locate
+from ..locate import Located, empty, located
 from ._infer import Inferred
 from ._prepare import Grid
 
@@ -24,6 +24,7 @@ class Answer:
     std : the same shape; None where it is unknown
     members_used : whose answer this is
     flags : every reason for doubt
+    seen : ndarray, shape (members used, N), which of them sees which atom itself
     """
 
     atoms: NDArray[np.float32]
@@ -31,20 +32,21 @@ class Answer:
     std: NDArray[np.float32] | None
     members_used: tuple[str, ...]
     flags: tuple[str, ...]
+    seen: NDArray[np.bool_]
 
 
 def finish(inferred: Inferred, card: Card, each: Each = map) -> Answer:
     """Locate the atoms and bring everything back to the frame's pixels; `each` is how to go through the members."""
     grid, flags = inferred.prepared.grid, inferred.prepared.flags
     if inferred.members_used:
-        atoms = _to_frame(locate(inferred.mean, inferred.std, inferred.maps, card.threshold, each), grid)
-        atoms = _drop_on_missing_rows(atoms, inferred.prepared.missing)
+        found = located(inferred.mean, inferred.std, inferred.maps, card.threshold, each)
+        found = _drop_on_missing_rows(Located(_to_frame(found.atoms, grid), found.seen), inferred.prepared.missing)
     else:
-        atoms = empty()
+        found = Located(empty(), np.zeros((0, 0), np.bool_))
     if len(inferred.members_used) == 1:
         flags = (*flags, "single_member")
     std = None if inferred.std is None else _map_to_frame(inferred.std, grid)
-    return Answer(atoms, _map_to_frame(inferred.mean, grid), std, inferred.members_used, flags)
+    return Answer(found.atoms, _map_to_frame(inferred.mean, grid), std, inferred.members_used, flags, found.seen)
 
 
 def member_map(inferred: Inferred, member: str) -> NDArray[np.float32]:
@@ -66,13 +68,14 @@ def _to_frame(atoms: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
     return atoms
 
 
-def _drop_on_missing_rows(atoms: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _drop_on_missing_rows(found: Located, missing: NDArray[np.bool_]) -> Located:
     if not missing.any():
-        return atoms
-    row = np.clip(np.rint(atoms[:, 0]), 0, len(missing) - 1).astype(np.int64)
-    kept = atoms[~missing[row]]
+        return found
+    row = np.clip(np.rint(found.atoms[:, 0]), 0, len(missing) - 1).astype(np.int64)
+    there = ~missing[row]
+    kept = found.atoms[there]
     kept[:, 9] = np.arange(len(kept))
-    return kept
+    return Located(kept, found.seen[:, there])
 
 
 def _map_to_frame(maps: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,18 @@ from ._peaks import find_peaks
 from ._votes import votes_of
 
 COLUMNS = ("y", "x", "class", "p", "p_std", "votes", "sigma_y", "sigma_x", "area", "id")
+
+
+@dataclass(frozen=True)
+class Located:
+    """Atoms, and which member sees which of them itself.
+
+    atoms : ndarray, shape (N, 10), float32, columns `COLUMNS`
+    seen : ndarray, shape (members, N)
+    """
+
+    atoms: NDArray[np.float32]
+    seen: NDArray[np.bool_]
 
 
 def empty() -> NDArray[np.float32]:
@@ -49,11 +62,22 @@ def locate(
     the centre (p_std NaN where std is None); votes = members that see an atom there themselves; sigma_y, sigma_x =
     standard deviation (ddof 0) of those members' own positions, NaN if fewer than two; area in pixels.
     """
+    return located(mean, std, members, threshold, each).atoms
+
+
+def located(
+    mean: NDArray[np.float32],
+    std: NDArray[np.float32] | None,
+    members: Sequence[NDArray[np.float32]],
+    threshold: float,
+    each: Each = map,
+) -> Located:
+    """As `locate`, and which member sees which atom."""
     mean = plain(mean)
     foreground = foreground_of(mean)
     peaks, radius_px = find_peaks(foreground, threshold, each)
     if not len(peaks):
-        return empty()
+        return Located(empty(), np.zeros((len(members), 0), np.bool_))
     shape = (mean.shape[1], mean.shape[2])
     cells = cells_around(peaks, radius_px, shape, each)
     outlines = outlines_of(foreground, mean, cells, threshold, each)
@@ -66,10 +90,10 @@ def locate(
     at = (outlines.classes, np.rint(y).astype(np.int64), np.rint(x).astype(np.int64))
     atoms[:, 3] = mean[at]
     atoms[:, 4] = np.nan if std is None else std[at]
-    atoms[:, 5:8] = votes_of(members, cells, threshold, border, each)
+    atoms[:, 5:8], seen = votes_of(members, cells, threshold, border, each)
     atoms[:, 8] = outlines.area
     atoms[:, 9] = np.arange(len(peaks))
-    return atoms
+    return Located(atoms, seen)
 
 
 def foreground_of(maps: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,8 +17,10 @@ _SHARE = 4096
 """Atoms that one processor seeks in a member's map at a time."""
 
 
-def votes_of(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float, border: Border, each: Each) -> NDArray[np.float32]:
-    """Columns votes, sigma_y, sigma_x, shape (atoms, 3).
+def votes_of(
+    members: Sequence[NDArray[np.float32]], cells: Cells, threshold: float, border: Border, each: Each
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Columns votes, sigma_y, sigma_x, shape (atoms, 3); and who sees what, shape (members, atoms).
 
     A member sees an atom where its own map rises above threshold near the mean's maximum and not higher further out.
     """
@@ -37,7 +39,7 @@ def votes_of(members: Sequence[NDArray[np.float32]], cells: Cells, threshold: fl
     border.uncut(y, x)
     out = np.empty((n, 3), np.float32)
     spread(seen, y, x, out)
-    return out
+    return out, seen
 
 
 def _total(maps: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -61,6 +61,14 @@ class Gatekeeper:
             return stranger if needed is None else denied
         return caller if caller.may(needed) else self._refused(Denied.FORBIDDEN, where, f"{what} by {caller.actor(None)}")
 
+    def still_admits(self, caller: Caller, headers: Mapping[str, str]) -> bool:
+        """Whether somebody who was let in with these headers, and has stayed, still would be, as the same."""
+        token = bearer_token(headers)
+        if token is None:
+            return True
+        record = self._tokens.check(token)
+        return not isinstance(record, Denied) and (record.name, record.role) == (caller.name, caller.role)
+
     def counts(self) -> Mapping[str, int]:
         """Requests that were not let in, by reason."""
         with self._lock:

@@ -43,6 +43,7 @@ RULES: Mapping[str, Rule] = {
     "GET /": OPEN,
     "GET /page/{name:path}": OPEN,
     "GET /docs": VIEWER,
+    "GET /docs-files/{name:path}": OPEN,
     "GET /docs/oauth2-redirect": VIEWER,
     "GET /redoc": VIEWER,
     "GET /openapi.json": VIEWER,

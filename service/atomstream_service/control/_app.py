@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from ..access import RULES, Rules, body_limits
 from ..traces import Traces
@@ -28,7 +29,14 @@ from .page import page_routes
 
 def create_app(service: Service, traces: Traces | None = None) -> FastAPI:
     """The REST API over a service, OpenAPI at /docs; `traces` take note of its requests."""
-    app = FastAPI(title="Atomstream", description="Control plane of the Atomstream inference service.", version="1")
+    # Beside an instrument, files of the documentation's page that come from elsewhere would not come.
+    app = FastAPIOffline(
+        title="Atomstream",
+        description="Control plane of the Atomstream inference service.",
+        version="1",
+        static_url="/docs-files",
+        favicon_url="/page/icon.svg",
+    )
     config, rules = service.config, Rules(RULES)
     if traces is not None:
         install_tracing(app, traces)

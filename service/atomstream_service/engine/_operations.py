@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import member_map
-from atomstream_wire import Failure, Frame
+from atomstream_models.recording import RecordedFrame
+from atomstream_wire import Frame
 
 from ..drift import DriftSettings, QuarantineSettings
 from ..transport import CommandRefused, Reply
+from ._again import Again
 from ._engine import Engine
-from ._views import View, viewed
+from ._requests import answer_one
+from ._views import Shown, View, viewed
 from ._wanted import Wanted
-from ._work import Finished, Job
+from ._work import Finished
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Operations:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._requests = 0
+        self._again = Again(engine.intake, lambda: engine.inference.active)
         self._request_lock = threading.Lock()
 
     def __call__(self, operation: str, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
@@ -155,24 +159,11 @@ class Operations:
         """One frame outside the stream; waits for its turn and its answer."""
         image = np.frombuffer(buffers[0], np.dtype(arguments["dtype"])).reshape(arguments["shape"])
         size = arguments["pixel_size_nm"]
-        answered = threading.Event()
-        answers: list[Finished | Failure] = []
-
-        def done(answer: Finished | Failure) -> None:
-            answers.append(answer)
-            answered.set()
-
         with self._request_lock:
             self._requests += 1
             seq = self._requests
         frame = Frame({"frame": image}, "infer", seq, "infer", pixel_size=None if size is None else (size[0], size[1]))
-        if not self._engine.intake.request(Job(frame, "frame", image, time.time(), time.perf_counter(), done)):
-            raise CommandRefused("busy", "too many single frames wait already; try again")
-        if not answered.wait(arguments["timeout_s"]):
-            raise CommandRefused("timeout", f"the frame was not answered within {arguments['timeout_s']:g} s")
-        answer = answers[0]
-        if isinstance(answer, Failure):
-            raise CommandRefused(answer.code, answer.message)
+        answer = answer_one(self._engine.intake, frame, "frame", image, arguments["timeout_s"])
         names = ["atoms", "mean", "std"] if arguments["maps"] else ["atoms"]
         return _with_arrays(answer, {name: array for name in names if (array := _layer(answer, name)) is not None})
 
@@ -190,11 +181,11 @@ class Operations:
         return Reply({"number": self._engine.pipeline.latest.other_than(arguments["number"], arguments["wait_s"])})
 
     def view(self, arguments: Mapping[str, Any], buffers: Sequence[Any]) -> Reply:
-        """The frame published last as a page shows it, or one of the ring by its session and seq, of which there are no maps any more."""
+        """The frame published last as a page shows it, or one of the ring by its session and seq."""
         view, wanted = View.model_validate(arguments["view"]), arguments["frame"]
         finished = self._latest()
         if wanted is None or wanted == [finished.report.session, finished.report.seq]:
-            return viewed(view, finished.report, finished.answer.atoms, lambda name: _layer(finished, name))
+            return viewed(view, _shown(finished))
         session, seq = wanted
         ring = self._engine.keeping.ring
         found = ring.select(frames=[(session, seq)])
@@ -202,9 +193,22 @@ class Operations:
             found = ring.select(frames=[(session, seq)])  # one that went out a moment ago
         if not found:
             raise CommandRefused("no_frame", f"frame {seq} of session {session} is no longer in the ring")
-        kept = found[0]
+        return viewed(view, self._kept(found[0], view.needs_maps))
+
+    def _kept(self, kept: RecordedFrame, with_maps: bool) -> Shown:
+        """A frame of the ring as it was answered; where maps of it are wanted and the members have changed since, as they answer it now."""
         image = kept.frame.channels[kept.report.channel]
-        return viewed(view, kept.report, kept.atoms, lambda name: image if name == "frame" else None)
+        was = Shown(kept.report, kept.atoms, lambda name: image if name == "frame" else None)
+        if not with_maps:
+            return was
+        try:
+            again = self._again.answered(kept)
+        except CommandRefused as error:
+            return replace(was, no_maps=str(error))
+        now = _shown(again)
+        if (again.report.ensemble, again.report.members_used) == (kept.report.ensemble, kept.report.members_used):
+            return replace(now, report=kept.report, atoms=kept.atoms)
+        return replace(now, report=replace(again.report, t_recv=kept.report.t_recv, t_done=kept.report.t_done), again=True)
 
     def _latest(self) -> Finished:
         finished = self._engine.pipeline.latest.frame
@@ -231,6 +235,11 @@ def _layer(finished: Finished, name: str) -> NDArray[Any] | None:
         "std": finished.answer.std,
     }
     return plain.get(name)
+
+
+def _shown(finished: Finished) -> Shown:
+    seen = dict(zip(finished.answer.members_used, finished.answer.seen, strict=True))
+    return Shown(finished.report, finished.answer.atoms, lambda name: _layer(finished, name), seen)
 
 
 def _with_arrays(finished: Finished, arrays: Mapping[str, NDArray[Any]]) -> Reply:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ class View(BaseModel):
     longest_px : of these pictures' longer side
     thumbs : pictures of the whole frame, by name
     thumb_px : of these pictures' longer side
+    seen : whether to say which member sees which atom
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +41,29 @@ class View(BaseModel):
     longest_px: int = Field(1024, ge=16, le=4096)
     thumbs: tuple[str, ...] = Field((), max_length=64)
     thumb_px: int = Field(224, ge=16, le=1024)
+    seen: bool = False
+
+    @property
+    def needs_maps(self) -> bool:
+        """Whether the frame alone does not suffice."""
+        return self.seen or any(name != "frame" for name in (*self.layers, *self.thumbs))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What there is of a frame.
+
+    seen : member -> which of the atoms it sees itself, shape (atoms,)
+    again : whether this is how it would be answered now, not how it was
+    no_maps : why there are no maps, where some were wanted
+    """
+
+    report: FrameReport
+    atoms: NDArray[np.float32]
+    layer_of: LayerOf
+    seen: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    again: bool = False
+    no_maps: str | None = None
 
 
 class Picture(BaseModel):
@@ -55,20 +80,21 @@ class Picture(BaseModel):
     high: float
 
 
-def viewed(view: View, report: FrameReport, atoms: NDArray[np.float32], layer_of: LayerOf) -> Reply:
+def viewed(view: View, shown: Shown) -> Reply:
     """A frame's pictures and atoms; layers that it does not have are left out.
 
-    The reply's body has `report`, `atoms` (their number), `region` (as it was cut to the frame) and `pictures`; its buffers are the atoms, float32
-    (N, 10), then the pictures, a byte a pixel.
+    The reply's body has `report`, `atoms` (their number), `region` (as it was cut to the frame), `pictures`, `votes` (member -> how many of the atoms
+    it sees), `again` and `no_maps`; its buffers are the atoms, float32 (N, 10), then the pictures, a byte a pixel, then, where it was asked for,
+    who sees what, a byte each, (members of `votes`, N).
     """
-    region = _within(view.region, report.shape)
+    region = _within(view.region, shown.report.shape)
     top, left, bottom, right = region
     described: list[dict[str, Any]] = []
-    buffers: list[NDArray[Any]] = [np.ascontiguousarray(atoms)]
+    buffers: list[NDArray[Any]] = [np.ascontiguousarray(shown.atoms)]
 
     def add(use: Literal["layer", "thumb"], names: Sequence[str], longest_px: int) -> None:
         for name in names:
-            if (array := layer_of(name)) is None:
+            if (array := shown.layer_of(name)) is None:
                 continue
             flat, low, high = _flat(name, array)
             part = flat[top:bottom, left:right] if use == "layer" else flat
@@ -78,7 +104,18 @@ def viewed(view: View, report: FrameReport, atoms: NDArray[np.float32], layer_of
 
     add("layer", view.layers, view.longest_px)
     add("thumb", view.thumbs, view.thumb_px)
-    return Reply({"report": report.as_json(), "atoms": len(atoms), "region": region, "pictures": described}, buffers)
+    if view.seen:
+        buffers.append(np.array([*shown.seen.values()], np.uint8))
+    body = {
+        "report": shown.report.as_json(),
+        "atoms": len(shown.atoms),
+        "region": region,
+        "pictures": described,
+        "votes": {member: int(saw.sum()) for member, saw in shown.seen.items()},
+        "again": shown.again,
+        "no_maps": shown.no_maps,
+    }
+    return Reply(body, buffers)
 
 
 def _flat(name: str, array: NDArray[Any]) -> tuple[NDArray[Any], float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
@@ -17,15 +18,24 @@ from ._board import Board
 from ._frames import FrameWatcher
 from ._protocol import MESSAGE, LookMessage, ViewMessage, frame_bytes, refused_text
 
+GONE = 4401
+"""The code with which a page is told that its token is no longer good."""
+
+_ACCESS_EVERY_S = 1.0
+
 
 class Page:
-    """Sends what the page asked to see, always the newest: what a slow browser has not taken is never queued, but overtaken."""
+    """Sends what the page asked to see, always the newest: what a slow browser has not taken is never queued, but overtaken.
 
-    def __init__(self, socket: WebSocket, service: Service, frames: FrameWatcher, board: Board) -> None:
+    still_admitted : asked every second whether the page may stay
+    """
+
+    def __init__(self, socket: WebSocket, service: Service, frames: FrameWatcher, board: Board, still_admitted: Callable[[], bool]) -> None:
         self._socket = socket
         self._service = service
         self._frames = frames
         self._board = board
+        self._still_admitted = still_admitted
         self._wanted: ViewMessage | None = None
         self._frame_due = asyncio.Event()
         self._state_due = asyncio.Event()
@@ -39,7 +49,7 @@ class Page:
         self._state_due.set()
         try:
             async with asyncio.TaskGroup() as tasks:
-                for work in (self._read(), self._send_frames(), self._send_states()):
+                for work in (self._read(), self._send_frames(), self._send_states(), self._watch_access()):
                     tasks.create_task(work)
         except* WebSocketDisconnect:
             pass
@@ -97,6 +107,13 @@ class Page:
             await self._state_due.wait()
             self._state_due.clear()
             await self._send_text(await run_in_threadpool(lambda: self._board.text))
+
+    async def _watch_access(self) -> None:
+        while await run_in_threadpool(self._still_admitted):
+            await asyncio.sleep(_ACCESS_EVERY_S)
+        async with self._sending:
+            await self._socket.close(GONE, "the token is no longer good")
+        raise WebSocketDisconnect(GONE)
 
     async def _send_text(self, text: str) -> None:
         async with self._sending:

@@ -28,7 +28,8 @@ def live_routes(service: Service) -> APIRouter:
         caller: Caller = socket.state.caller
         await socket.accept()
         await socket.send_text(hello_text(caller.name, caller.role))
-        await Page(socket, service, frames, board).run()
+        headers = dict(socket.headers)
+        await Page(socket, service, frames, board, lambda: service.gatekeeper.still_admits(caller, headers)).run()
 
     return router
 

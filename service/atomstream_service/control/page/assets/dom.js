@@ -1,11 +1,12 @@
 // Elements, short messages and questions.
 
-/** An element: `properties` are set on it, `on…` functions listen, `data` and `aria` are attributes; children may be text. */
+/** An element: `properties` are set on it, `on…` functions listen, `data` and `aria` are attributes, `acts` is the role that it is for; children may be text. */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "acts") made.dataset.acts = value;
     else if (name === "data") Object.assign(made.dataset, value);
     else if (name === "aria") for (const [key, said] of Object.entries(value)) made.setAttribute(`aria-${key}`, said);
     else if (name in made && name !== "list" && name !== "role") made[name] = value;

@@ -1,13 +1,13 @@
 // Drift: what has changed, how it came, and the button that does what is advised.
 
 import { StripChart } from "./chart.js";
-import { CLASS_COLOURS } from "./colours.js";
 import { el, fill, toast } from "./dom.js";
 import { DriftHistory } from "./history.js";
 import { number, percent } from "./units.js";
 
 const STATISTICS = { level: "level", contrast: "contrast", noise: "noise", lattice: "lattice peak", jitter: "line jitter" };
-const GREY = "#7d8896";
+/** Colours of lines in the style sheet, from --line-0 on. */
+const LINES = 6;
 
 /** members : the panel that takes members out; opened(id) opens a panel. */
 export class Drift {
@@ -65,11 +65,11 @@ export class Drift {
   }
 
   #alarm({ subject, title, alarm }) {
-    const acknowledge = el("button", { onclick: () => this.#acknowledge(subject) }, "Acknowledge");
+    const acknowledge = el("button", { acts: "operator", onclick: () => this.#acknowledge(subject) }, "Acknowledge");
     const state = this.#latest.members[subject]?.state;
     const act = subject in this.#latest.members
-      ? state === "enabled" && el("button", { className: "primary", onclick: () => this.members.set(subject, "disabled") }, `Take ${subject} out`)
-      : subject === "scene" && el("button", { className: "primary", onclick: () => this.open("refine") }, "Refine on the last frames");
+      ? state === "enabled" && el("button", { className: "primary", acts: "operator", onclick: () => this.members.set(subject, "disabled") }, `Take ${subject} out`)
+      : subject === "scene" && el("button", { className: "primary", acts: "operator", onclick: () => this.open("refine") }, "Refine on the last frames");
     return el("li", { data: { alarm: subject } }, el("b", {}, title), el("span", {}, ` since frame ${alarm.since}: ${alarm.signal}`, alarm.over ? ", over by now" : ""), el("span", { className: "space" }), act, acknowledge);
   }
 
@@ -86,7 +86,7 @@ export class Drift {
     const kept = this.history.of(this.#source);
     if (!kept) return;
     const worst = Object.entries(standing.members).filter(([, one]) => one.alarm.raised || one.ratio > 2).map(([id]) => id);
-    const line = (label, name, k, plain) => ({ label, stroke: plain ? GREY : CLASS_COLOURS[k % CLASS_COLOURS.length], width: plain ? 1 : 2, values: kept.series.get(name) ?? kept.seqs.map(() => null) });
+    const line = (label, name, k, plain = false) => ({ label, plain, colour: plain ? "--soft" : `--line-${k % LINES}`, width: plain ? 1 : 2, values: kept.series.get(name) ?? kept.seqs.map(() => null) });
     const series = {
       members: kept.members.map((id) => line(id, `member:${id}`, worst.indexOf(id), !worst.includes(id))),
       scene: [line("agreement", "scene:agreement", 0), line("std", "scene:spread", 1)],
@@ -94,8 +94,8 @@ export class Drift {
     };
     for (const [name, { chart, key }] of Object.entries(this.charts)) {
       chart.set(kept.seqs, series[name]);
-      const named = series[name].filter((one) => one.stroke !== GREY);
-      fill(key, ...named.map((one) => el("span", {}, el("i", { style: `background:${one.stroke}` }), `${one.label} ${number(one.values.at(-1) ?? NaN, 2)}`)));
+      const named = series[name].filter((one) => !one.plain);
+      fill(key, ...named.map((one) => el("span", {}, el("i", { style: `background:var(${one.colour})` }), `${one.label} ${number(one.values.at(-1) ?? NaN, 2)}`)));
     }
   }
 }

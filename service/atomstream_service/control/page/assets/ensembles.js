@@ -1,6 +1,7 @@
 // Ensembles: bring one, compare it beside the live one, make it live, go back; and who did what.
 
 import { el, fill, toast } from "./dom.js";
+import { may } from "./roles.js";
 import { bytes, clock, day, ms, number, percent } from "./units.js";
 
 const USES = { live: "live", last_good: "the last good one", candidate: "beside the live one", earlier: "was live before", none: "" };
@@ -13,11 +14,11 @@ export class Ensembles {
   constructor(api) {
     this.api = api;
     this.input = el("input", { type: "file", accept: ".zip", hidden: true, onchange: () => this.input.files[0] && this.upload(this.input.files[0]) });
-    this.drop = el("button", { className: "drop", onclick: () => this.input.click() }, "Drop a bundle (.zip) here, or click to choose one");
+    this.drop = el("button", { className: "drop", acts: "admin", onclick: () => this.input.click() }, "Drop a bundle (.zip) here, or click to choose one");
     this.staging = el("div", { className: "staging", role: "status" });
     this.compare = el("div", { className: "compare" });
     this.list = el("ul", { className: "ensembles" });
-    this.back = el("button", { disabled: true, onclick: () => this.rollback() }, "Roll back");
+    this.back = el("button", { disabled: true, acts: "operator", onclick: () => this.rollback() }, "Roll back");
     this.timeline = el("ol", { className: "timeline" });
     this.element = el("div", {}, this.input, this.drop, this.staging, this.compare, el("div", { className: "tools" }, el("h3", {}, "Registered"), el("span", { className: "space" }), this.back), this.list, el("h3", {}, "Journal"), this.timeline);
     for (const kind of ["dragover", "dragleave", "drop"]) this.element.addEventListener(kind, (event) => this.#dragged(event));
@@ -102,7 +103,7 @@ export class Ensembles {
   }
 
   #row({ name, version, use, source, actor, added, size_bytes: size }) {
-    const act = (label, title, what, primary = false) => el("button", { className: primary ? "primary" : "", title, onclick: what }, label);
+    const act = (label, title, what, { primary = false, acts = "operator" } = {}) => el("button", { className: primary ? "primary" : "", acts, title, onclick: what }, label);
     const isIdle = use === "none" || use === "earlier";
     return el(
       "li",
@@ -110,8 +111,8 @@ export class Ensembles {
       el("div", {}, el("b", {}, `${name} ${version}`), " ", el("span", { className: "use" }, USES[use] ?? use), el("br"), el("small", {}, `${source} by ${actor}, ${day(Date.parse(added) / 1000)}, ${bytes(size)}`)),
       el("span", { className: "space" }),
       use !== "live" && use !== "candidate" && act("Compare", "Run it beside the live one on every Nth frame; it never counts", () => this.activate(name, version, "shadow")),
-      use !== "live" && act("Make live", "It answers from the next frame on; if it fails, the last good one is back", () => this.activate(name, version, "live"), use === "candidate"),
-      isIdle && act("Remove", "From the registry", () => this.remove(name, version)),
+      use !== "live" && act("Make live", "It answers from the next frame on; if it fails, the last good one is back", () => this.activate(name, version, "live"), { primary: use === "candidate" }),
+      isIdle && act("Remove", "From the registry", () => this.remove(name, version), { acts: "admin" }),
     );
   }
 
@@ -131,7 +132,7 @@ export class Ensembles {
         el("h3", {}, `${candidate.name} ${candidate.version} beside ${name} ${version}`),
         el("table", {}, el("thead", {}, el("tr", {}, ["", "candidate", "live"].map((one) => el("th", {}, one)))), el("tbody", {}, rows.map(([label, ...cells]) => el("tr", {}, el("th", {}, label), cells.map((cell) => el("td", {}, cell)))))),
         el("p", { className: "soft" }, `over ${candidate.averaged} of ${candidate.frames} frames${candidate.failed ? `; failed on ${candidate.failed}: ${candidate.failure}` : ""}`),
-        el("div", { className: "buttons" }, el("button", { onclick: () => this.dropCandidate() }, "Take it off"), el("button", { className: "primary", onclick: () => this.activate(candidate.name, candidate.version, "live") }, "Make it live")),
+        el("div", { className: "buttons", acts: "operator" }, el("button", { onclick: () => this.dropCandidate() }, "Take it off"), el("button", { className: "primary", onclick: () => this.activate(candidate.name, candidate.version, "live") }, "Make it live")),
       );
     }
     fill(this.compare, ...parts);
@@ -146,7 +147,7 @@ export class Ensembles {
     event.preventDefault();
     this.drop.classList.toggle("over", event.type === "dragover");
     const file = event.type === "drop" ? event.dataTransfer.files[0] : null;
-    if (file) this.upload(file);
+    if (file && may("admin")) this.upload(file);
   }
 }
 

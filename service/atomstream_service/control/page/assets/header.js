@@ -1,6 +1,9 @@
 // The line at the top: what runs, how fast, and what is wrong with it.
 
 import { el, fill, toast } from "./dom.js";
+import { showKeys } from "./keys.js";
+import { setRole } from "./roles.js";
+import { applyTheme, toggleTheme } from "./theme.js";
 import { ago, bytes, clock, ms, perSecond } from "./units.js";
 import { drop, engineState } from "./words.js";
 
@@ -13,14 +16,15 @@ export class Header {
     this.engine = el("span", { className: "engine", role: "status" });
     this.figures = el("div", { className: "figures" });
     this.who = el("span", { className: "who" });
-    this.theme = el("button", { className: "quiet", title: "Dark or light", aria: { label: "Dark or light theme" }, onclick: () => this.#toggleTheme() }, "◐");
-    element.append(el("a", { className: "brand", href: "/" }, el("img", { src: "/page/icon.svg", alt: "" }), "Atomstream"), this.name, this.engine, el("span", { className: "space" }), this.figures, this.who, this.theme);
-    document.documentElement.dataset.theme = localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+    this.theme = el("button", { className: "quiet", title: "Dark or light", aria: { label: "Dark or light theme" }, onclick: toggleTheme }, "◐");
+    const keys = el("button", { className: "quiet", title: "Keys: ?", aria: { label: "Keys" }, onclick: showKeys }, "?");
+    element.append(el("a", { className: "brand", href: "/" }, el("img", { src: "/page/icon.svg", alt: "" }), "Atomstream"), this.name, this.engine, el("span", { className: "space" }), this.figures, this.who, keys, this.theme);
+    applyTheme();
   }
 
   hello({ name, role }) {
-    fill(this.who, role ? `${name ?? "this machine"}: ${role}` : "");
-    document.body.dataset.role = role ?? "";
+    fill(this.who, role ? `${name ?? "this machine"}: ${role}${role === "viewer" ? ", may look" : ""}` : "");
+    setRole(role);
   }
 
   setLink(up) {
@@ -60,11 +64,5 @@ export class Header {
   #notice(text) {
     fill(this.notices, text);
     this.notices.hidden = !text;
-  }
-
-  #toggleTheme() {
-    const root = document.documentElement;
-    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-    localStorage.setItem("theme", root.dataset.theme);
   }
 }

@@ -5,6 +5,7 @@ import { classColour, painted, rampOf } from "./colours.js";
 import { el, fill } from "./dom.js";
 import { drawHistogram } from "./histogram.js";
 import { CLASS, ID, P, P_STD, SIGMA_X, SIGMA_Y, VOTES, X, Y } from "./protocol.js";
+import { colour } from "./theme.js";
 import { nm, number, pixelNm, pm, px } from "./units.js";
 import { layer as layerName } from "./words.js";
 
@@ -15,6 +16,7 @@ const EVERY_MS = 500;
 export class Inspector {
   #frame = null;
   #drawn = 0;
+  #drawAgain = () => this.#drawHistograms(true);
 
   constructor(look) {
     this.look = look;
@@ -38,6 +40,11 @@ export class Inspector {
 
   opened() {
     this.#drawHistograms(true);
+    document.addEventListener("theme", this.#drawAgain);
+  }
+
+  closed() {
+    document.removeEventListener("theme", this.#drawAgain);
   }
 
   frame(frame) {
@@ -56,7 +63,7 @@ export class Inspector {
     }
     const row = rowOf(frame.atoms, k);
     this.#tell(frame.report, row);
-    await this.#showPatches(frame, row);
+    await this.#showPatches(frame, k, row);
   }
 
   #tell(report, row) {
@@ -73,16 +80,20 @@ export class Inspector {
     fill(this.facts, ...facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
   }
 
-  async #showPatches(frame, row) {
+  async #showPatches(frame, k, row) {
     const { report } = frame;
     const [y, x] = [Math.round(row[Y]), Math.round(row[X])];
     const region = [y - PATCH_PX, x - PATCH_PX, y + PATCH_PX + 1, x + PATCH_PX + 1];
     const layers = ["frame", "mean", "std", ...report.members_used.map((id) => `member:${id}`)];
-    // Of an older frame than the last one there are no maps any more.
-    const seen = await this.look({ layers, region, longest_px: 256 }, null);
-    const same = seen?.report.session === report.session && seen?.report.seq === report.seq;
-    const shown = same ? seen : await this.look({ layers: ["frame"], region, longest_px: 256 }, [report.session, report.seq]);
-    fill(this.patches, ...(shown?.pictures ?? []).map((one) => el("figure", {}, painted(one, rampOf(one.name), el("canvas")), el("figcaption", {}, layerName(one.name)))));
+    const shown = await this.look({ layers, region, longest_px: 256, seen: true }, [report.session, report.seq]);
+    if (!shown) return;
+    const members = Object.keys(shown.votes);
+    const caption = (name) => {
+      const member = members.indexOf(name.replace("member:", ""));
+      const same = !shown.again && shown.seen && member >= 0;
+      return same ? `${layerName(name)} ${shown.seen[(member * shown.seen.length) / members.length + k] ? "sees it" : "does not see it"}` : layerName(name);
+    };
+    fill(this.patches, ...shown.pictures.map((one) => el("figure", {}, painted(one, rampOf(one.name), el("canvas")), el("figcaption", {}, caption(one.name)))));
   }
 
   #drawHistograms(now) {
@@ -91,7 +102,7 @@ export class Inspector {
     const { atoms, report } = this.#frame;
     const size = pixelNm(report);
     const mean = size ? Math.sqrt(size[0] * size[1]) : null;
-    const accent = getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
+    const accent = colour("--accent");
     const distances = [...neighbourDistances(atoms)].filter(Number.isFinite);
     drawHistogram(this.distances.canvas, mean ? distances.map((one) => one * mean) : distances, mean ? nm : px, accent);
     drawHistogram(this.strengths.canvas, columnOf(atoms, P).filter(Number.isFinite), (value) => number(value, 2), accent);

@@ -10,8 +10,8 @@ import { flag, layer as layerName, layerUnit } from "./words.js";
 
 const SETTLE_MS = 120;
 const CLICK_REACH = 14;
-const SHARP_FROM = 2;
 /** Layers are shown with hard pixels from this many CSS pixels a pixel on. */
+const SHARP_FROM = 2;
 
 /**
  * wanted : {layers, region, longest_px} is asked for through `ask(view, frame)` whenever what is to be seen has changed
@@ -64,11 +64,13 @@ export class LiveView {
       el("div", { className: "stage" }, this.canvas, this.empty, this.bar, this.colourbar, this.legend),
       el("div", { className: "below" }, this.counts, this.flags),
     );
-    this.setMembers([]);
+    this.setMembers([], null);
   }
 
-  /** Members whose maps can be looked at. */
-  setMembers(members) {
+  /** Members whose maps can be looked at, and the state that they are in; a paused frame is answered again by another one. */
+  setMembers(members, generation) {
+    if (generation !== this.generation && this.paused) this.request();
+    this.generation = generation;
     if (members.join() === this.members.join() && this.select.options.length) return;
     this.members = members;
     const names = ["frame", "mean", "std", ...members.map((one) => `member:${one}`)];
@@ -136,8 +138,7 @@ export class LiveView {
     const next = this.#steps[Math.min(Math.max((at < 0 ? this.#steps.length : at) + by, 0), this.#steps.length - 1)];
     if (!next) return;
     this.paused = next;
-    if (this.layer !== "frame") this.setLayer("frame");
-    else this.request();
+    this.request();
   }
 
   /** Where in the ring the frame is that is looked at; -1 where it is not there. */
@@ -171,7 +172,7 @@ export class LiveView {
     this.#drawBars(shown?.picture);
   }
 
-  #tell({ report, atoms, live }) {
+  #tell({ report, atoms, live, again, no_maps: noMaps }) {
     const count = countOf(atoms);
     const age = Date.now() / 1000 - report.t_recv;
     fill(
@@ -182,9 +183,10 @@ export class LiveView {
         el("span", {}, `frame ${report.seq}`),
         el("span", { title: "from the frame's arrival to its answer" }, ms(report.latency_ms.total)),
         el("span", { title: "since the frame's arrival" }, live ? `age ${ago(age)}` : `kept, ${ago(age)} old`),
-      ].flatMap((one) => [one, " "]),
+        again && el("span", {}, "answered again by the members that count now"),
+      ].filter(Boolean).flatMap((one) => [one, " "]),
     );
-    fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))));
+    fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))), noMaps && el("li", {}, `no maps of this frame: ${noMaps}`));
     const kinds = [...new Set(columnOf(atoms, CLASS))].sort();
     fill(this.legend, ...kinds.map((kind) => el("span", {}, el("i", { style: `border-color:${classColour(kind)}` }), report.classes[kind] ?? `class ${kind}`)));
   }

@@ -2,11 +2,12 @@
 
 import { Api } from "./api.js";
 import { Connection } from "./connection.js";
-import { ask } from "./dom.js";
+import { ask, toast } from "./dom.js";
 import { Drift } from "./drift.js";
 import { Ensembles } from "./ensembles.js";
 import { Header } from "./header.js";
 import { Inspector } from "./inspector.js";
+import { showKeys } from "./keys.js";
 import { LiveView } from "./live.js";
 import { Members } from "./members.js";
 import { Panels } from "./panels.js";
@@ -14,14 +15,20 @@ import { Refine } from "./refine.js";
 
 const TOKEN = "atomstream-token";
 
+/** Why a token is not let in; null where it is. */
+async function refusalOf(token) {
+  const problem = await new Api(token).get("/v1/status").then(() => null, (error) => error);
+  return problem?.status === 401 || problem?.status === 403 ? problem : null;
+}
+
 /** The token that is let in: none where none is needed, the one that is remembered, or one that is asked for. */
 async function admitted() {
   let why = "";
   for (;;) {
     const token = sessionStorage.getItem(TOKEN);
-    const problem = await new Api(token).get("/v1/status").then(() => null, (error) => error);
-    if (problem?.status !== 401 && problem?.status !== 403) return token;
-    if (token) why = problem.message;
+    const refusal = await refusalOf(token);
+    if (!refusal) return token;
+    if (token) why = refusal.message;
     const given = await ask("This service asks for a token", {
       text: why || "`atomstream keys token add` on the service's machine makes one. A viewer's sees, an operator's acts.",
       fields: [{ name: "token", label: "Token", type: "password", required: true }],
@@ -56,14 +63,19 @@ async function start() {
     { id: "drift", title: "Drift", element: drift.element, opened: () => drift.opened() },
     { id: "ensembles", title: "Ensembles", element: ensembles.element, opened: () => ensembles.opened() },
     { id: "refine", title: "Refine", element: refine.element, opened: () => refine.opened(), closed: () => refine.closed() },
-    { id: "atom", title: "Atom", element: inspector.element, opened: () => inspector.opened() },
+    { id: "atom", title: "Atom", element: inspector.element, opened: () => inspector.opened(), closed: () => inspector.closed() },
   ]);
 
-  connection.addEventListener("link", ({ detail }) => header.setLink(detail.up));
+  connection.addEventListener("link", async ({ detail }) => {
+    header.setLink(detail.up);
+    // A new page asks for another token.
+    if (!detail.up && (await refusalOf(token))) location.reload();
+  });
+  connection.addEventListener("refused", ({ detail }) => toast(`Can't be shown: ${detail.message}`, { kind: "bad" }));
   connection.addEventListener("hello", ({ detail }) => header.hello(detail));
   connection.addEventListener("state", ({ detail }) => {
     header.show(detail);
-    live.setMembers(Object.keys(detail.status.members));
+    live.setMembers(Object.keys(detail.status.members), detail.status.ensemble.generation);
     members.show(detail);
     drift.show(detail);
     ensembles.show(detail);
@@ -77,11 +89,12 @@ async function start() {
   });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA|BUTTON)$/.test(event.target.tagName)) return;
-    const number = "123456789".indexOf(event.key);
+    const panel = panels.panels["123456789".indexOf(event.key)];
     if (event.key === " ") live.togglePause();
     else if (event.key === ",") live.step(-1);
     else if (event.key === ".") live.step(1);
-    else if (number >= 0 && event.key && panels.panels[number]) panels.open(panels.panels[number].id);
+    else if (event.key === "?") showKeys();
+    else if (panel && event.key) panels.open(panel.id);
     else return;
     event.preventDefault();
   });

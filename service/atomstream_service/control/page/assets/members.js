@@ -1,7 +1,9 @@
 // Members side by side: what each makes of the same frame, and whether it counts.
 
+import { countOf } from "./atoms.js";
 import { painted, RAMPS } from "./colours.js";
 import { el, fill, toast } from "./dom.js";
+import { may } from "./roles.js";
 import { ms, number } from "./units.js";
 import { MEMBER_STATES } from "./words.js";
 
@@ -19,16 +21,16 @@ export class Members {
     this.api = api;
     this.live = live;
     this.needed = el("div", { className: "needed", hidden: true });
-    this.reason = el("input", { type: "text", id: "reason", placeholder: "Reason, for the journal (optional)", maxLength: 2000 });
-    this.only = el("button", { disabled: true, onclick: () => this.useOnly() }, "Use only the marked");
-    this.all = el("button", { onclick: () => this.useAll() }, "Use all");
+    this.reason = el("input", { type: "text", id: "reason", acts: "operator", placeholder: "Reason, for the journal (optional)", aria: { label: "Reason, for the journal" }, maxLength: 2000 });
+    this.only = el("button", { disabled: true, acts: "operator", onclick: () => this.useOnly() }, "Use only the marked");
+    this.all = el("button", { acts: "operator", onclick: () => this.useAll() }, "Use all");
     this.grid = el("div", { className: "grid" });
     this.element = el(
       "div",
       { className: "members" },
       this.needed,
       el("div", { className: "tools" }, this.reason, this.only, this.all),
-      el("p", { className: "hint" }, "Click a picture, or press its letter, to take a member out or put it back. Mark several to use only these."),
+      el("p", { className: "hint", acts: "operator" }, "Click a picture, or press its letter, to take a member out or put it back. Mark several to use only these."),
       this.grid,
     );
     document.addEventListener("keydown", (event) => this.#key(event));
@@ -69,6 +71,7 @@ export class Members {
   }
 
   async set(id, state, { undo = true } = {}) {
+    if (!may("operator")) return;
     const before = this.#cards.get(id).state;
     const done = await this.#change(() => this.api.send("PATCH", `/v1/members/${id}`, { state, reason: this.reason.value }));
     if (!done || !undo) return;
@@ -138,7 +141,7 @@ export class Members {
       el("b", {}, "Choose the members that are to count. "),
       "This ensemble learned from simulated images alone. On real frames some of its members see atoms where there are none, and then mean and std mean little (Ghosh et al. 2021). " +
         "Look at each member below, take out those that see what is not there, or say that all are good.",
-      el("div", { className: "buttons" }, el("button", { className: "primary", onclick: () => this.#use(enabled) }, "These are good")),
+      el("div", { className: "buttons", acts: "operator" }, el("button", { className: "primary", onclick: () => this.#use(enabled) }, "These are good")),
     );
   }
 
@@ -158,16 +161,17 @@ class Card {
     this.state = null;
     this.picture = el("canvas", { width: 8, height: 8 });
     this.words = el("span", { className: "state" });
+    this.votes = el("span", { className: "figures" });
     this.figures = el("span", { className: "figures" });
-    this.box = el("input", { type: "checkbox", aria: { label: `Mark ${id}` }, onchange: () => owner.mark(id, this.box.checked) });
+    this.box = el("input", { type: "checkbox", acts: "operator", aria: { label: `Mark ${id}` }, onchange: () => owner.mark(id, this.box.checked) });
     this.button = el("button", { className: "picture", onclick: () => owner.toggle(id) }, this.picture);
-    this.shadow = el("button", { className: "quiet", title: "Run it beside the others, without counting", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Shadow");
+    this.shadow = el("button", { className: "quiet", acts: "operator", title: "Run it beside the others, without counting", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Shadow");
     this.element = el(
       "article",
       { className: "card", data: { member: id } },
       el("header", {}, el("label", {}, this.box, ` ${id}`), key && el("kbd", {}, key), this.shadow),
       this.button,
-      el("footer", {}, this.words, this.figures),
+      el("footer", {}, this.words, this.votes, this.figures),
     );
   }
 
@@ -180,6 +184,7 @@ class Card {
     const drift = standing ? `drift ${number(standing.ratio, 2)}×` : "drift –";
     fill(this.figures, `${drift} · ${ms(latency)}`);
     this.figures.title = "how much further from the others it is than the median member; how long it took for the last frame";
+    this.button.disabled = !may("operator");
     this.button.setAttribute("aria-label", state === "enabled" ? `Take ${this.id} out` : `Let ${this.id} count`);
     this.button.setAttribute("aria-pressed", String(state === "enabled"));
   }
@@ -189,5 +194,7 @@ class Card {
     if (map) painted(map, RAMPS.probability, this.picture);
     this.element.dataset.seen = map ? `${frame.report.session}/${frame.report.seq}` : "";
     this.picture.classList.toggle("stale", !map);
+    const votes = frame.votes[this.id];
+    fill(this.votes, votes === undefined ? "sees –" : `sees ${votes} of ${countOf(frame.atoms)} atoms`);
   }
 }

@@ -4,16 +4,17 @@ export const ATOM_COLUMNS = 10;
 export const [Y, X, CLASS, P, P_STD, VOTES, SIGMA_Y, SIGMA_X, AREA, ID] = Array(ATOM_COLUMNS).keys();
 
 /**
- * A frame: {report, live, look, region, atoms, pictures}.
+ * A frame: {report, live, look, region, votes, again, no_maps, atoms, pictures, seen}, the first seven as `viewed` of the service's engine says them.
  * atoms : Float32Array, ATOM_COLUMNS numbers an atom
  * pictures : [{use, name, shape: [rows, columns], low, high, data: Uint8Array}]
+ * seen : Uint8Array, for each member of `votes` which atoms it sees; null unless it was asked for
  */
 export function decodeFrame(buffer) {
   const headerBytes = new DataView(buffer).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, headerBytes)));
+  const { parts, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, headerBytes)));
   const start = 4 + headerBytes;
-  const [[atomsAt], ...parts] = header.parts;
-  const atoms = new Float32Array(buffer, start + atomsAt, header.atoms * ATOM_COLUMNS);
-  const pictures = header.pictures.map((one, k) => ({ ...one, data: new Uint8Array(buffer, start + parts[k][0], parts[k][1]) }));
-  return { report: header.report, live: header.live, look: header.look, region: header.region, atoms, pictures };
+  const bytes = (k) => parts[k] && new Uint8Array(buffer, start + parts[k][0], parts[k][1]);
+  const atoms = new Float32Array(buffer, start + parts[0][0], header.atoms * ATOM_COLUMNS);
+  const pictures = header.pictures.map((one, k) => ({ ...one, data: bytes(1 + k) }));
+  return { ...header, atoms, pictures, seen: bytes(1 + pictures.length) ?? null };
 }

@@ -25,18 +25,22 @@ export class Refine {
     this.steps = el("input", { type: "number", min: 1, max: 20000, placeholder: "as the recipe", aria: { label: "Gradient steps" } });
     this.thorough = el("select", { aria: { label: "How" } }, el("option", { value: "live-refine" }, "minutes"), el("option", { value: "refine" }, "thorough, an hour or more"));
     this.beside = el("input", { type: "checkbox", checked: true });
-    this.reason = el("input", { type: "text", maxLength: 1000, placeholder: "Reason, for the journal (optional)" });
+    this.reason = el("input", { type: "text", maxLength: 1000, placeholder: "Reason, for the journal (optional)", aria: { label: "Reason, for the journal" } });
     this.begin = el("button", { className: "primary", onclick: () => this.start() }, "Start");
     this.jobs = el("ul", { className: "jobs" });
     this.element = el(
       "div",
       { className: "refine" },
       el("p", { className: "hint" }, "A new ensemble learns from what the members that count found in these frames. The live one goes on meanwhile, and nothing changes until you say so."),
-      el("div", { className: "tools" }, el("label", {}, "From ", this.from), el("button", { onclick: () => this.opened() }, "Read again"), this.told),
-      this.frames,
-      el("div", { className: "tools" }, this.paint, this.clear),
-      el("div", { className: "tools" }, el("label", {}, "How ", this.thorough), el("label", {}, "Steps ", this.steps), el("label", {}, this.beside, " then run it beside the live one")),
-      el("div", { className: "tools" }, this.reason, this.begin),
+      el(
+        "div",
+        { acts: "operator" },
+        el("div", { className: "tools" }, el("label", {}, "From ", this.from), el("button", { onclick: () => this.opened() }, "Read again"), this.told),
+        this.frames,
+        el("div", { className: "tools" }, this.paint, this.clear),
+        el("div", { className: "tools" }, el("label", {}, "How ", this.thorough), el("label", {}, "Steps ", this.steps), el("label", {}, this.beside, " then run it beside the live one")),
+        el("div", { className: "tools" }, this.reason, this.begin),
+      ),
       el("h3", {}, "Refinements"),
       this.jobs,
     );
@@ -138,7 +142,7 @@ export class Refine {
     return el(
       "li",
       { data: { job: id, state } },
-      el("div", { className: "tools" }, el("b", {}, id), el("span", {}, isOver ? STAGES[state] ?? state : STAGES[stage] ?? state), el("span", { className: "space" }), !isOver && eta !== null && el("small", {}, `${ago(eta)} to go`), el("button", { onclick: () => this.end(id) }, isOver ? "Forget" : "Call it off")),
+      el("div", { className: "tools" }, el("b", {}, id), el("span", {}, isOver ? STAGES[state] ?? state : STAGES[stage] ?? state), el("span", { className: "space" }), !isOver && eta !== null && el("small", {}, `${ago(eta)} to go`), el("button", { acts: "operator", onclick: () => this.end(id) }, isOver ? "Forget" : "Call it off")),
       el("progress", { max: 1, value: share, aria: { label: `Progress of ${id}` } }),
       el("small", {}, [percent(share), became, notShadowed ? `not beside the live one: ${notShadowed}` : "", `begun ${day(created)} by ${actor}`].filter(Boolean).join(" · ")),
     );
