@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from browsing import launched_browser
 from hypothesis import settings
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from playwright.sync_api import Browser
 
 from atomstream_models.bundle import Bundle, GoldenFrame, MemberSource, open_bundle, write_bundle
 from atomstream_models.locate import locate
@@ -127,3 +129,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     """A real service in processes of its own, with the shipped ensemble."""
     with launched(tmp_path_factory.mktemp("service") / "state") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched_browser() as started:
+        yield started

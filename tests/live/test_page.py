@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import needs_browser, opened_page, said_generation
 from conftest import make_plain_bundle
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from streaming import Stream, streaming
 
 from atomstream_models.bundle import Bundle, pack
 from atomstream_service.access import Role, TokenFile
 from atomstream_service.demo import Launched, launched
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = needs_browser
 SHAPE = (128, 160)
 BIASES = (-1.0, -1.1, -1.2)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,24 +46,10 @@ _KEEP_NOTICES = """() => {
 """Of what stood there for a moment only, too."""
 
 
-def _is_wrong(message: ConsoleMessage) -> bool:
-    """Whether a line of the console is an error of the page; a browser also tells of answers that are refusals."""
-    return message.type == "error" and "Failed to load resource" not in message.text
-
-
 @pytest.fixture
 def page(browser: Browser, service: Launched, stream: Stream) -> Iterator[Page]:
-    """The page at a service that answers frames, and nothing wrong in its console."""
-    errors: list[str] = []
-    opened = browser.new_page(viewport={"width": 1366, "height": 768})
-    opened.set_default_timeout(30_000)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("console", lambda message: errors.append(message.text) if _is_wrong(message) else None)
-    opened.goto(service.url)
-    expect(opened.locator(".counts")).to_contain_text("atoms", timeout=30_000)
-    yield opened
-    opened.close()
-    assert errors == []
+    with opened_page(browser, service) as opened:
+        yield opened
 
 
 def _members_used(stream: Stream, generation: int) -> set[str]:
@@ -80,15 +57,6 @@ def _members_used(stream: Stream, generation: int) -> set[str]:
     while (last := stream.answers[-1].report).ensemble.generation < generation:
         stream.wait_for(len(stream.answers) + 1)
     return set(last.members_used)
-
-
-def _generation(page: Page) -> int:
-    """From which what was done holds, as the page has just said."""
-    told = page.locator("#toasts .toast").last
-    expect(told).to_contain_text("generation")
-    found = re.search(r"generation (\d+)", told.inner_text())
-    assert found is not None
-    return int(found[1])
 
 
 def test_frames_appear_with_their_atoms_and_a_scale_in_nm(page: Page, stream: Stream) -> None:
@@ -109,14 +77,14 @@ def test_a_member_is_taken_out_by_click_put_back_by_undo_and_taken_out_by_key(pa
     card = page.locator('[data-member="m01"]')
     card.locator("button.picture").click()
     expect(card).to_have_attribute("data-state", "disabled")
-    taken_out = _generation(page)
+    taken_out = said_generation(page)
     assert _members_used(stream, taken_out) == {"m00", "m02"}
     page.locator("#toasts button", has_text="Undo").click()
     expect(card).to_have_attribute("data-state", "enabled")
     assert _members_used(stream, taken_out + 1) == {"m00", "m01", "m02"}
     page.keyboard.press("q")
     expect(page.locator('[data-member="m00"]')).to_have_attribute("data-state", "disabled")
-    assert _members_used(stream, _generation(page)) == {"m01", "m02"}
+    assert _members_used(stream, said_generation(page)) == {"m01", "m02"}
     page.keyboard.press("q")
     expect(page.locator('[data-member="m00"]')).to_have_attribute("data-state", "enabled")
 
@@ -127,7 +95,7 @@ def test_only_the_marked_members_are_used_with_a_reason_in_the_journal(page: Pag
     page.fill("#reason", "the clear ones")
     page.locator("button", has_text="Use only the 2 marked").click()
     expect(page.locator('[data-member="m01"]')).to_have_attribute("data-state", "disabled")
-    assert _members_used(stream, _generation(page)) == {"m00", "m02"}
+    assert _members_used(stream, said_generation(page)) == {"m00", "m02"}
     assert service.control().journal()[-1]["reason"] == "the clear ones"
     page.locator("button", has_text="Use all").click()
     expect(page.locator('[data-member="m01"]')).to_have_attribute("data-state", "enabled")
@@ -207,7 +175,7 @@ def test_a_bundle_is_dropped_compared_made_live_and_rolled_back(page: Page, stre
     expect(page.locator(".compare")).to_contain_text("same atoms", timeout=60_000)
     page.locator(".compare button", has_text="Make it live").click()
     expect(page.locator(".ensembles li[data-use=live]")).to_contain_text("2", timeout=60_000)
-    live = _generation(page)
+    live = said_generation(page)
     assert _members_used(stream, live) == {"m00", "m01"}
     page.locator("button", has_text="Roll back to").first.click()
     expect(page.locator(".ensemble")).to_contain_text("1")

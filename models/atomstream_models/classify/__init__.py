@@ -2,7 +2,7 @@
 
 from ._automatic import automatic_threshold
 from ._classify import Classification, Classified, classify
-from ._intensity import Background, intensities
+from ._intensity import Background, default_radius_px, intensities
 from ._methods import by_gmm, by_kmeans, by_patches, by_threshold
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "by_patches",
     "by_threshold",
     "classify",
+    "default_radius_px",
     "intensities",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from atomstream_models.classify import default_radius_px, intensities
 from atomstream_models.locate import foreground_of
 from atomstream_models.shades import fitted, levels, shaded
 from atomstream_wire import FrameReport
@@ -18,6 +20,9 @@ from ..transport import Reply
 
 _STD_TOP = 0.5
 """No standard deviation of numbers between 0 and 1 is larger."""
+
+_MOST_MEASURED = 1500
+"""Atoms whose brightness is measured for a picture of how it is distributed; it takes some 50 ms."""
 
 LayerOf = Callable[[str], NDArray[Any] | None]
 """A layer's array by its name, None where the frame has none: frame (rows, columns); mean, std, member:ID (classes, rows, columns)."""
@@ -32,6 +37,7 @@ class View(BaseModel):
     thumbs : pictures of the whole frame, by name
     thumb_px : of these pictures' longer side
     seen : whether to say which member sees which atom
+    brightness : whether to say how bright the atoms of the region are
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +48,7 @@ class View(BaseModel):
     thumbs: tuple[str, ...] = Field((), max_length=64)
     thumb_px: int = Field(224, ge=16, le=1024)
     seen: bool = False
+    brightness: bool = False
 
     @property
     def needs_maps(self) -> bool:
@@ -84,8 +91,8 @@ def viewed(view: View, shown: Shown) -> Reply:
     """A frame's pictures and atoms; layers that it does not have are left out.
 
     The reply's body has `report`, `atoms` (their number), `region` (as it was cut to the frame), `pictures`, `votes` (member -> how many of the atoms
-    it sees), `again` and `no_maps`; its buffers are the atoms, float32 (N, 10), then the pictures, a byte a pixel, then, where it was asked for,
-    who sees what, a byte each, (members of `votes`, N).
+    it sees), `again`, `no_maps` and `extras`; its buffers are the atoms, float32 (N, 10), then the pictures, a byte a pixel, then what `extras` names:
+    `seen`, who sees what, a byte each, (members of `votes`, N), and `brightness`, float32 (N,).
     """
     region = _within(view.region, shown.report.shape)
     top, left, bottom, right = region
@@ -104,8 +111,11 @@ def viewed(view: View, shown: Shown) -> Reply:
 
     add("layer", view.layers, view.longest_px)
     add("thumb", view.thumbs, view.thumb_px)
+    extras: dict[str, NDArray[Any]] = {}
     if view.seen:
-        buffers.append(np.array([*shown.seen.values()], np.uint8))
+        extras["seen"] = np.array([*shown.seen.values()], np.uint8)
+    if view.brightness:
+        extras["brightness"] = _brightness(shown, region)
     body = {
         "report": shown.report.as_json(),
         "atoms": len(shown.atoms),
@@ -114,8 +124,23 @@ def viewed(view: View, shown: Shown) -> Reply:
         "votes": {member: int(saw.sum()) for member, saw in shown.seen.items()},
         "again": shown.again,
         "no_maps": shown.no_maps,
+        "extras": list(extras),
     }
-    return Reply(body, buffers)
+    return Reply(body, [*buffers, *extras.values()])
+
+
+def _brightness(shown: Shown, region: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    """Counts of the region's atoms above the ring around each, shape (N,); NaN for others, and where there are more than are measured at a time."""
+    values = np.full(len(shown.atoms), np.nan, np.float32)
+    image = shown.layer_of("frame")
+    y, x = shown.atoms[:, 0], shown.atoms[:, 1]
+    top, left, bottom, right = region
+    inside = np.flatnonzero((y >= top - 0.5) & (y < bottom - 0.5) & (x >= left - 0.5) & (x < right - 0.5))
+    inside = inside[:: math.ceil(len(inside) / _MOST_MEASURED) or 1]
+    if image is not None and len(inside):
+        radius_px = default_radius_px(shown.atoms)
+        values[inside] = intensities(np.nan_to_num(image), shown.atoms[inside], radius_px, normalise=False)
+    return values
 
 
 def _flat(name: str, array: NDArray[Any]) -> tuple[NDArray[Any], float, float]:

@@ -3,39 +3,49 @@
 import { colour } from "./theme.js";
 import uPlot from "./vendor/uPlot.js";
 
-const HEIGHT = 132;
+/** Em. */
+const HEIGHT = 10;
+const FACTORS = [0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256];
 
-/** `set(x, series)` draws series [{label, colour, width, values}], with colours by their names in the style sheet; `logarithmic` is for factors around 1. */
+/** Factors around 1; `set(x, series)` draws series [{label, colour, width, values}], with colours by their names in the style sheet. */
 export class StripChart {
   #plot = null;
   #series = [];
 
-  constructor(element, { unit, logarithmic = false }) {
-    Object.assign(this, { element, unit, logarithmic });
+  constructor(element, unit) {
+    Object.assign(this, { element, unit });
     document.addEventListener("theme", () => this.#plot?.redraw());
-    new ResizeObserver(() => this.#plot?.setSize({ width: element.clientWidth, height: HEIGHT })).observe(element);
+    new ResizeObserver(() => this.#plot?.setSize(this.#size)).observe(element);
+  }
+
+  get #em() {
+    return parseFloat(getComputedStyle(this.element).fontSize);
+  }
+
+  get #size() {
+    return { width: this.element.clientWidth, height: HEIGHT * this.#em };
   }
 
   set(x, series) {
-    const width = this.element.clientWidth;
-    if (!width || !x.length) return;
+    if (!this.element.clientWidth || !x.length) return;
     const same = series.length === this.#series.length && series.every((one, k) => one.label === this.#series[k].label && one.width === this.#series[k].width);
-    if (!this.#plot || !same) this.#make(width, series);
+    if (!this.#plot || !same) this.#make(series);
     this.#plot.setData([x, ...series.map((one) => one.values)]);
   }
 
-  #make(width, series) {
+  #make(series) {
     this.#plot?.destroy();
     this.#series = series;
-    const axis = { stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+    const em = this.#em;
+    const font = `${0.8 * em}px system-ui`;
+    const axis = { stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, font, labelFont: font, labelSize: 1.2 * em };
+    const factors = { splits: (_, __, low, high) => FACTORS.filter((one) => one >= low && one <= high), values: (_, splits) => splits.map((one) => `${one}×`) };
     const options = {
-      width,
-      height: HEIGHT,
-      title: "",
+      ...this.#size,
       legend: { show: false },
       cursor: { show: false },
-      scales: { x: { time: false }, y: this.logarithmic ? { distr: 3, log: 2, range: (_, low, high) => [Math.min(low ?? 1, 0.8), Math.max(high ?? 1, 2)] } : {} },
-      axes: [{ ...axis, size: 26 }, { ...axis, size: 48, label: this.unit, labelSize: 16, labelFont: "11px system-ui" }],
+      scales: { x: { time: false }, y: { distr: 3, log: 2, range: (_, low, high) => [Math.min(low ?? 1, 0.5), Math.max(high ?? 1, 4)] } },
+      axes: [{ ...axis, size: 1.8 * em, label: "frame" }, { ...axis, size: 3.6 * em, label: this.unit, ...factors }],
       series: [{}, ...series.map(({ label, colour: name, width: wide }) => ({ label, stroke: () => colour(name), width: wide, spanGaps: false, points: { show: false } }))],
     };
     this.#plot = new uPlot(options, [[], ...series.map(() => [])], this.element);

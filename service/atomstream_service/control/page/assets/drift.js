@@ -20,14 +20,14 @@ export class Drift {
     this.sources = el("select", { aria: { label: "Source of the frames" }, onchange: () => { this.#source = this.sources.value; this.#draw(); } });
     this.alarms = el("ul", { className: "alarms" });
     this.calm = el("p", { className: "calm" });
-    const chart = (title, unit, logarithmic) => {
+    const chart = (title, unit) => {
       const box = el("div", { className: "chart" });
-      return { title: el("h3", {}, title), key: el("div", { className: "key" }), box, chart: new StripChart(box, { unit, logarithmic }) };
+      return { title: el("h3", {}, title), key: el("div", { className: "key" }), box, chart: new StripChart(box, unit) };
     };
     this.charts = {
-      members: chart("Each member against the others", "times the median's", true),
-      scene: chart("The scene: how well members agree", "times the usual", true),
-      instrument: chart("The instrument: what frames look like", "change", false),
+      members: chart("Each member against the others", "of the median"),
+      scene: chart("The scene: how well members agree", "of the usual"),
+      instrument: chart("The instrument: what frames look like", "of the usual"),
     };
     this.element = el("div", { className: "drift" }, el("div", { className: "tools" }, el("label", {}, "Source ", this.sources)), this.alarms, this.calm, Object.values(this.charts).map((one) => el("section", {}, one.title, one.key, one.box)));
   }
@@ -60,7 +60,7 @@ export class Drift {
     fill(this.alarms, ...alarms.map((alarm) => this.#alarm(alarm)));
     const learned = Math.min(...Object.values(standing.members).filter((one) => one.used).map((one) => one.learned), standing.scene.learned, standing.instrument.learned);
     const told = alarms.length ? "" : learned < 1 ? `Learning what is normal here: ${percent(learned)} of the frames that it takes.` : "Nothing has changed.";
-    fill(this.calm, told, ...(standing.advice.length ? standing.advice.map((one) => el("p", { className: "advice" }, sentence(one))) : []));
+    fill(this.calm, told, ...(standing.advice.length ? standing.advice.map((one) => el("p", { className: "advice" }, sentence(one, standing.members))) : []));
     this.#drawCharts(standing);
   }
 
@@ -95,7 +95,7 @@ export class Drift {
     for (const [name, { chart, key }] of Object.entries(this.charts)) {
       chart.set(kept.seqs, series[name]);
       const named = series[name].filter((one) => !one.plain);
-      fill(key, ...named.map((one) => el("span", {}, el("i", { style: `background:var(${one.colour})` }), `${one.label} ${number(one.values.at(-1) ?? NaN, 2)}`)));
+      fill(key, ...named.map((one) => el("span", {}, el("i", { style: `background:var(${one.colour})` }), `${one.label} ${number(one.values.at(-1) ?? NaN, 2)}×`)));
     }
   }
 }
@@ -112,4 +112,5 @@ function alarmsOf(standing) {
   return found.filter(({ alarm }) => alarm.raised);
 }
 
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+/** With a capital, unless it begins with a member's name. */
+const sentence = (text, members) => `${text.split(" ")[0] in members ? text : text[0].toUpperCase() + text.slice(1)}.`;

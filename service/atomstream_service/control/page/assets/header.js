@@ -18,7 +18,7 @@ export class Header {
     this.who = el("span", { className: "who" });
     this.theme = el("button", { className: "quiet", title: "Dark or light", aria: { label: "Dark or light theme" }, onclick: toggleTheme }, "◐");
     const keys = el("button", { className: "quiet", title: "Keys: ?", aria: { label: "Keys" }, onclick: showKeys }, "?");
-    element.append(el("a", { className: "brand", href: "/" }, el("img", { src: "/page/icon.svg", alt: "" }), "Atomstream"), this.name, this.engine, el("span", { className: "space" }), this.figures, this.who, keys, this.theme);
+    element.append(el("h1", {}, el("a", { className: "brand", href: "/" }, el("img", { src: "/page/icon.svg", alt: "" }), "Atomstream")), this.name, this.engine, el("span", { className: "space" }), this.figures, this.who, keys, this.theme);
     applyTheme();
   }
 

@@ -1,8 +1,11 @@
 // How drift stood over the last frames, kept in the page.
 
 const MOST = 600;
+const share = (value) => Math.max(1 + value, 0.01);
+/** What the service says of the frames' statistics, shares, decades and a logarithm, as factors. */
+const FACTOR_OF = { level: share, contrast: share, noise: share, lattice: (value) => 10 ** value, jitter: Math.exp };
 
-/** Points by source: seq, and a value for each series; null where a frame told nothing. */
+/** Points by source: seq, and a factor for each series; null where a frame told nothing. */
 export class DriftHistory {
   #sources = new Map();
 
@@ -28,7 +31,7 @@ export class DriftHistory {
     const values = new Map();
     for (const [member, one] of Object.entries(standing.members)) values.set(`member:${member}`, one.used ? one.ratio : null);
     for (const [name, signal] of Object.entries(standing.scene.signals)) values.set(`scene:${name}`, signal.change);
-    for (const [name, signal] of Object.entries(standing.instrument.signals)) values.set(`instrument:${name}`, signal.change);
+    for (const [name, signal] of Object.entries(standing.instrument.signals)) values.set(`instrument:${name}`, signal.change === null ? null : FACTOR_OF[name](signal.change));
     const known = kept.seqs.length - 1;
     for (const [name, value] of values) {
       if (!kept.series.has(name)) kept.series.set(name, Array(known).fill(null));

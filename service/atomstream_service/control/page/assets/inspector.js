@@ -3,30 +3,30 @@
 import { columnOf, neighbourDistances, rowOf } from "./atoms.js";
 import { classColour, painted, rampOf } from "./colours.js";
 import { el, fill } from "./dom.js";
-import { drawHistogram } from "./histogram.js";
+import { Histogram } from "./histogram.js";
 import { CLASS, ID, P, P_STD, SIGMA_X, SIGMA_Y, VOTES, X, Y } from "./protocol.js";
-import { colour } from "./theme.js";
 import { nm, number, pixelNm, pm, px } from "./units.js";
 import { layer as layerName } from "./words.js";
 
 const PATCH_PX = 24;
-const EVERY_MS = 500;
+/** Brightness is measured for the page alone, on the machine that answers frames. */
+const EVERY_MS = 1000;
 
-/** look(view, frame) : a frame's layers, once. */
+const counts = (value) => `${number(value)} counts`;
+
+/** look(view, frame) : a frame's layers, once; current() : the frame that is shown. */
 export class Inspector {
-  #frame = null;
-  #drawn = 0;
-  #drawAgain = () => this.#drawHistograms(true);
+  #timer = null;
 
-  constructor(look) {
-    this.look = look;
+  constructor(look, current) {
+    Object.assign(this, { look, current });
     this.title = el("h2", {}, "No atom chosen");
     this.facts = el("dl", { className: "facts" });
     this.patches = el("div", { className: "patches" });
-    const histogram = (title) => ({ title: el("h3", {}, title), canvas: el("canvas", { className: "histogram", role: "img", aria: { label: title } }) });
-    this.distances = histogram("Distance to the nearest neighbour");
-    this.strengths = histogram("Probability at the centre");
-    this.unsure = histogram("Position: standard deviation over members");
+    this.distances = new Histogram("Distance to the nearest neighbour");
+    this.brightness = new Histogram("Brightness above the surroundings");
+    this.strengths = new Histogram("Probability at the centre");
+    this.unsure = new Histogram("Position, standard deviation over members");
     this.element = el(
       "div",
       { className: "inspector" },
@@ -34,22 +34,17 @@ export class Inspector {
       el("p", { className: "hint" }, "Click an atom in the live view."),
       this.facts,
       this.patches,
-      [this.distances, this.strengths, this.unsure].map(({ title, canvas }) => [title, canvas]),
+      [this.distances, this.brightness, this.strengths, this.unsure].map((one) => one.element),
     );
   }
 
   opened() {
-    this.#drawHistograms(true);
-    document.addEventListener("theme", this.#drawAgain);
+    this.#measure();
+    this.#timer = setInterval(() => this.#measure(), EVERY_MS);
   }
 
   closed() {
-    document.removeEventListener("theme", this.#drawAgain);
-  }
-
-  frame(frame) {
-    this.#frame = frame;
-    if (!this.element.hidden) this.#drawHistograms(false);
+    clearInterval(this.#timer);
   }
 
   /** Show an atom of a frame; number -1 for none. */
@@ -62,52 +57,50 @@ export class Inspector {
       return;
     }
     const row = rowOf(frame.atoms, k);
-    this.#tell(frame.report, row);
-    await this.#showPatches(frame, k, row);
+    this.#tell(frame, k);
+    const [y, x] = [Math.round(row[Y]), Math.round(row[X])];
+    const region = [y - PATCH_PX, x - PATCH_PX, y + PATCH_PX + 1, x + PATCH_PX + 1];
+    const layers = ["frame", "mean", "std", ...frame.report.members_used.map((id) => `member:${id}`)];
+    const shown = await this.look({ layers, region, longest_px: 256, seen: true, brightness: true }, [frame.report.session, frame.report.seq]);
+    if (!shown) return;
+    if (!shown.again) this.#tell(frame, k, shown.brightness[k]);
+    const members = Object.keys(shown.votes);
+    const caption = (name) => {
+      const member = members.indexOf(name.replace("member:", ""));
+      if (shown.again || member < 0) return layerName(name);
+      return `${layerName(name)} ${shown.seen[(member * shown.seen.length) / members.length + k] ? "sees it" : "does not see it"}`;
+    };
+    fill(this.patches, ...shown.pictures.map((one) => el("figure", {}, painted(one, rampOf(one.name), el("canvas")), el("figcaption", {}, caption(one.name)))));
   }
 
-  #tell(report, row) {
+  #tell({ report, atoms }, k, brightness = NaN) {
+    const row = rowOf(atoms, k);
     const size = pixelNm(report);
     const name = report.classes[row[CLASS]] ?? `class ${row[CLASS]}`;
     fill(this.title, el("i", { className: "ring", style: `border-color:${classColour(row[CLASS])}` }), ` ${name}`, el("small", {}, report.tracked ? ` atom ${row[ID]}` : ` number ${row[ID]} of frame ${report.seq}`));
     const sigma = (value, axis) => (size ? pm(1000 * value * size[axis]) : px(value));
     const facts = [
       ["position", size ? `${nm(row[Y] * size[0])} down, ${nm(row[X] * size[1])} right` : `${px(row[Y])} down, ${px(row[X])} right`],
-      ["probability", `${number(row[P])} ± ${number(row[P_STD])}`],
+      ["probability", `${number(row[P])} ± ${number(row[P_STD], 2)}`],
       ["seen by", `${row[VOTES]} of ${report.members_used.length} members`],
       ["position, std over members", Number.isFinite(row[SIGMA_Y]) ? `${sigma(row[SIGMA_Y], 0)} down, ${sigma(row[SIGMA_X], 1)} right` : "unknown with fewer than two"],
+      ["brightness above the surroundings", counts(brightness)],
     ];
     fill(this.facts, ...facts.flatMap(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
   }
 
-  async #showPatches(frame, k, row) {
-    const { report } = frame;
-    const [y, x] = [Math.round(row[Y]), Math.round(row[X])];
-    const region = [y - PATCH_PX, x - PATCH_PX, y + PATCH_PX + 1, x + PATCH_PX + 1];
-    const layers = ["frame", "mean", "std", ...report.members_used.map((id) => `member:${id}`)];
-    const shown = await this.look({ layers, region, longest_px: 256, seen: true }, [report.session, report.seq]);
-    if (!shown) return;
-    const members = Object.keys(shown.votes);
-    const caption = (name) => {
-      const member = members.indexOf(name.replace("member:", ""));
-      const same = !shown.again && shown.seen && member >= 0;
-      return same ? `${layerName(name)} ${shown.seen[(member * shown.seen.length) / members.length + k] ? "sees it" : "does not see it"}` : layerName(name);
-    };
-    fill(this.patches, ...shown.pictures.map((one) => el("figure", {}, painted(one, rampOf(one.name), el("canvas")), el("figcaption", {}, caption(one.name)))));
-  }
-
-  #drawHistograms(now) {
-    if (!this.#frame || (!now && performance.now() - this.#drawn < EVERY_MS)) return;
-    this.#drawn = performance.now();
-    const { atoms, report } = this.#frame;
-    const size = pixelNm(report);
+  async #measure() {
+    const report = this.current()?.report;
+    const frame = report && (await this.look({ layers: [], brightness: true }, [report.session, report.seq]));
+    if (!frame) return;
+    const { atoms } = frame;
+    const size = pixelNm(frame.report);
     const mean = size ? Math.sqrt(size[0] * size[1]) : null;
-    const accent = colour("--accent");
-    const distances = [...neighbourDistances(atoms)].filter(Number.isFinite);
-    drawHistogram(this.distances.canvas, mean ? distances.map((one) => one * mean) : distances, mean ? nm : px, accent);
-    drawHistogram(this.strengths.canvas, columnOf(atoms, P).filter(Number.isFinite), (value) => number(value, 2), accent);
     const across = columnOf(atoms, SIGMA_X);
-    const sigmas = columnOf(atoms, SIGMA_Y).map((down, k) => Math.hypot(down, across[k])).filter(Number.isFinite);
-    drawHistogram(this.unsure.canvas, mean ? sigmas.map((one) => 1000 * one * mean) : sigmas, mean ? pm : px, accent);
+    const sigmas = columnOf(atoms, SIGMA_Y).map((down, k) => Math.hypot(down, across[k]));
+    this.distances.show([...neighbourDistances(atoms)].map((one) => one * (mean ?? 1)), mean ? nm : px);
+    this.brightness.show([...frame.brightness], counts);
+    this.strengths.show(columnOf(atoms, P), (value) => number(value, 2));
+    this.unsure.show(sigmas.map((one) => (mean ? 1000 * one * mean : one)), mean ? pm : px);
   }
 }

@@ -1,4 +1,4 @@
-// Every key, on a card.
+// Every key, on a card; and which keys are meant for something else.
 
 import { el } from "./dom.js";
 
@@ -13,6 +13,13 @@ const KEYS = [
   ["click an atom", "what each member makes of it"],
   ["?", "this card"],
 ];
+const PRESSES = new Set([" ", "Enter"]);
+
+/** Whether a key is typed into something, presses what has the focus, or belongs to a dialog or the browser. */
+export function isForAnother({ key, target, ctrlKey, metaKey, altKey }) {
+  if (ctrlKey || metaKey || altKey || document.querySelector("dialog[open]")) return true;
+  return target.matches("textarea, select, input:not([type=checkbox])") || (PRESSES.has(key) && target.matches("button, input"));
+}
 
 export function showKeys() {
   const dialog = el(

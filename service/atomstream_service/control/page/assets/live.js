@@ -10,6 +10,7 @@ import { flag, layer as layerName, layerUnit } from "./words.js";
 
 const SETTLE_MS = 120;
 const CLICK_REACH = 14;
+const [LEAST_THUMB, MOST_THUMB] = [96, 512];
 /** Layers are shown with hard pixels from this many CSS pixels a pixel on. */
 const SHARP_FROM = 2;
 
@@ -33,6 +34,7 @@ export class LiveView {
     this.showAtoms = true;
     this.showHalos = true;
     this.thumbs = [];
+    this.thumbPixels = LEAST_THUMB;
     this.members = [];
     this.paused = null;
     this.#build(element);
@@ -47,12 +49,12 @@ export class LiveView {
   #build(element) {
     this.canvas = el("canvas", { tabIndex: 0, aria: { label: "The frame with its atoms. Plus and minus zoom, arrows move, 0 shows all, space pauses." } });
     this.select = el("select", { id: "layer", onchange: () => this.setLayer(this.select.value) });
-    const box = (label, name, key) => el("label", { title: `Key ${key}` }, el("input", { type: "checkbox", checked: this[name], data: { box: name }, onchange: (event) => { this[name] = event.target.checked; this.draw(); } }), ` ${label}`);
+    const box = (label, name) => el("label", {}, el("input", { type: "checkbox", checked: this[name], data: { box: name }, onchange: (event) => { this[name] = event.target.checked; this.draw(); } }), ` ${label}`);
     this.pauseButton = el("button", { title: "Key: space", onclick: () => this.togglePause() }, "Pause");
     this.back = el("button", { title: "One frame back: key ,", aria: { label: "One frame back" }, onclick: () => this.step(-1) }, "◀");
     this.forth = el("button", { title: "One frame on: key .", aria: { label: "One frame on" }, onclick: () => this.step(1) }, "▶");
-    this.atomsBox = box("Atoms", "showAtoms", "a");
-    this.haloBox = box("Uncertainty", "showHalos", "u");
+    this.atomsBox = box("Atoms", "showAtoms");
+    this.haloBox = box("Uncertainty", "showHalos");
     this.counts = el("div", { className: "counts" });
     this.flags = el("ul", { className: "flags" });
     this.legend = el("div", { className: "legend" });
@@ -85,17 +87,19 @@ export class LiveView {
     this.draw();
   }
 
-  /** Pictures of whole frames that other parts of the page want, by layer. */
-  setThumbs(names) {
-    if (names.join() === this.thumbs.join()) return;
+  /** Pictures of whole frames that other parts of the page want, by layer, and how long their longer side is to be. */
+  setThumbs(names, longest = LEAST_THUMB) {
+    const pixels = Math.min(Math.max(longest, LEAST_THUMB), MOST_THUMB);
+    if (names.join() === this.thumbs.join() && pixels === this.thumbPixels) return;
     this.thumbs = names;
+    this.thumbPixels = pixels;
     this.request();
   }
 
   request() {
     const density = devicePixelRatio || 1;
     const longest = Math.round(Math.min(2048, Math.max(64, density * Math.max(this.viewport.width, this.viewport.height))));
-    const view = { layers: [this.layer], longest_px: longest, thumbs: this.thumbs, region: this.viewport.fitted ? null : this.viewport.region };
+    const view = { layers: [this.layer], longest_px: longest, thumbs: this.thumbs, thumb_px: this.thumbPixels, region: this.viewport.fitted ? null : this.viewport.region };
     this.ask(view, this.paused);
   }
 
@@ -183,7 +187,7 @@ export class LiveView {
         el("span", {}, `frame ${report.seq}`),
         el("span", { title: "from the frame's arrival to its answer" }, ms(report.latency_ms.total)),
         el("span", { title: "since the frame's arrival" }, live ? `age ${ago(age)}` : `kept, ${ago(age)} old`),
-        again && el("span", {}, "answered again by the members that count now"),
+        again && el("span", {}, "answered again by the members in use now"),
       ].filter(Boolean).flatMap((one) => [one, " "]),
     );
     fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))), noMaps && el("li", {}, `no maps of this frame: ${noMaps}`));

@@ -7,7 +7,7 @@ import { Drift } from "./drift.js";
 import { Ensembles } from "./ensembles.js";
 import { Header } from "./header.js";
 import { Inspector } from "./inspector.js";
-import { showKeys } from "./keys.js";
+import { isForAnother, showKeys } from "./keys.js";
 import { LiveView } from "./live.js";
 import { Members } from "./members.js";
 import { Panels } from "./panels.js";
@@ -53,7 +53,7 @@ async function start() {
     },
   });
   const members = new Members(api, live);
-  const inspector = new Inspector((view, frame) => connection.look(view, frame));
+  const inspector = new Inspector((view, frame) => connection.look(view, frame), () => live.frame);
   const drift = new Drift(api, members, (id) => panels.open(id));
   const ensembles = new Ensembles(api);
   const refine = new Refine(api, live, (view, frame) => connection.look(view, frame));
@@ -85,10 +85,9 @@ async function start() {
   connection.addEventListener("frame", ({ detail }) => {
     live.show(detail);
     members.frame(detail);
-    inspector.frame(live.frame);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA|BUTTON)$/.test(event.target.tagName)) return;
+    if (isForAnother(event)) return;
     const panel = panels.panels["123456789".indexOf(event.key)];
     if (event.key === " ") live.togglePause();
     else if (event.key === ",") live.step(-1);

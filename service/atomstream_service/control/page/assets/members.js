@@ -3,12 +3,18 @@
 import { countOf } from "./atoms.js";
 import { painted, RAMPS } from "./colours.js";
 import { el, fill, toast } from "./dom.js";
+import { isForAnother } from "./keys.js";
 import { may } from "./roles.js";
 import { ms, number } from "./units.js";
 import { MEMBER_STATES } from "./words.js";
 
 const CHOOSABLE = new Set(["enabled", "shadow", "disabled"]);
 const KEYS = "qwertyuiopasdfghjklzxcvbnm";
+const LEAST_CARD = 9.5;
+/** Em: narrower cards are not made, the grid scrolls instead. */
+const CARD_TEXT = 7;
+/** Em of a card's height beside its picture. */
+const GAP_PX = 10;
 
 /** `live` gives the thumbs' frames; `reason()` is what is written into the journal. */
 export class Members {
@@ -30,14 +36,15 @@ export class Members {
       { className: "members" },
       this.needed,
       el("div", { className: "tools" }, this.reason, this.only, this.all),
-      el("p", { className: "hint", acts: "operator" }, "Click a picture, or press its letter, to take a member out or put it back. Mark several to use only these."),
+      el("p", { className: "hint", acts: "operator" }, "Click a picture, or press its letter, to take that member out or put it back."),
       this.grid,
     );
     document.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.#arrange()).observe(this.element);
   }
 
   opened() {
-    this.live.setThumbs([...this.#cards.keys()].map((id) => `member:${id}`));
+    this.#arrange();
   }
 
   closed() {
@@ -75,7 +82,7 @@ export class Members {
     const before = this.#cards.get(id).state;
     const done = await this.#change(() => this.api.send("PATCH", `/v1/members/${id}`, { state, reason: this.reason.value }));
     if (!done || !undo) return;
-    const text = state === "enabled" ? `${id} counts again` : state === "shadow" ? `${id} runs beside` : `${id} is taken out`;
+    const text = state === "enabled" ? `${id} is in use again` : state === "shadow" ? `${id} runs beside` : `${id} is taken out`;
     const back = CHOOSABLE.has(before) ? { label: "Undo", act: () => this.set(id, before, { undo: false }) } : null;
     toast(`${text}, from generation ${done.generation} on`, { action: back });
   }
@@ -98,7 +105,7 @@ export class Members {
     if (!done) return;
     this.#chosen.clear();
     this.#marks();
-    if (undo) toast(`${enabled.length} members count, from generation ${done.generation} on`, { action: { label: "Undo", act: () => this.#use(before, { undo: false }) } });
+    if (undo) toast(`${enabled.length} members are in use, from generation ${done.generation} on`, { action: { label: "Undo", act: () => this.#use(before, { undo: false }) } });
   }
 
   async #change(act) {
@@ -119,6 +126,26 @@ export class Members {
     if (this.isOpen) this.opened();
   }
 
+  /** As many columns as make the pictures largest with all of them to be seen. */
+  #arrange() {
+    const count = this.#cards.size;
+    const { clientWidth: width } = this.grid;
+    if (!count || !width) return;
+    const em = parseFloat(getComputedStyle(this.grid).fontSize);
+    const height = this.element.clientHeight - (this.grid.offsetTop - this.element.offsetTop);
+    const side = (columns) => (width - (columns - 1) * GAP_PX) / columns;
+    const fits = (columns) => Math.ceil(count / columns) * (side(columns) + CARD_TEXT * em + GAP_PX) <= height;
+    const most = Math.max(1, Math.min(count, Math.floor((width + GAP_PX) / (LEAST_CARD * em + GAP_PX))));
+    let columns = 1;
+    while (columns < most && !fits(columns)) columns++;
+    this.grid.style.setProperty("--columns", columns);
+    this.live.setThumbs(this.#layers(), Math.round(side(columns) * (devicePixelRatio || 1)));
+  }
+
+  #layers() {
+    return [...this.#cards.keys()].map((id) => `member:${id}`);
+  }
+
   mark(id, marked) {
     if (marked) this.#chosen.add(id);
     else this.#chosen.delete(id);
@@ -135,10 +162,11 @@ export class Members {
     const isNeeded = origin === "simulated" && !selected;
     if (this.needed.hidden === !isNeeded) return;
     this.needed.hidden = !isNeeded;
+    this.#arrange();
     if (!isNeeded) return;
     fill(
       this.needed,
-      el("b", {}, "Choose the members that are to count. "),
+      el("b", {}, "Choose the members to use. "),
       "This ensemble learned from simulated images alone. On real frames some of its members see atoms where there are none, and then mean and std mean little (Ghosh et al. 2021). " +
         "Look at each member below, take out those that see what is not there, or say that all are good.",
       el("div", { className: "buttons", acts: "operator" }, el("button", { className: "primary", onclick: () => this.#use(enabled) }, "These are good")),
@@ -146,7 +174,7 @@ export class Members {
   }
 
   #key(event) {
-    if (!this.isOpen || event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) || document.querySelector("dialog[open]")) return;
+    if (!this.isOpen || isForAnother(event)) return;
     const id = [...this.#cards.keys()][KEYS.indexOf(event.key)];
     if (event.key.length !== 1 || id === undefined) return;
     event.preventDefault();
@@ -165,13 +193,13 @@ class Card {
     this.figures = el("span", { className: "figures" });
     this.box = el("input", { type: "checkbox", acts: "operator", aria: { label: `Mark ${id}` }, onchange: () => owner.mark(id, this.box.checked) });
     this.button = el("button", { className: "picture", onclick: () => owner.toggle(id) }, this.picture);
-    this.shadow = el("button", { className: "quiet", acts: "operator", title: "Run it beside the others, without counting", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Shadow");
+    this.shadow = el("button", { className: "quiet", acts: "operator", title: "Run it beside the others, without using it", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Shadow");
     this.element = el(
       "article",
       { className: "card", data: { member: id } },
-      el("header", {}, el("label", {}, this.box, ` ${id}`), key && el("kbd", {}, key), this.shadow),
+      el("header", {}, el("label", {}, this.box, ` ${id}`), key && el("kbd", {}, key)),
       this.button,
-      el("footer", {}, this.words, this.votes, this.figures),
+      el("footer", {}, el("div", {}, this.words, this.shadow), this.votes, this.figures),
     );
   }
 
@@ -180,12 +208,12 @@ class Card {
     this.element.dataset.state = state;
     this.element.dataset.alarm = String(Boolean(standing?.alarm.raised));
     fill(this.words, MEMBER_STATES[state] ?? state);
-    fill(this.shadow, state === "shadow" ? "Count" : "Shadow");
+    fill(this.shadow, state === "shadow" ? "Use" : "Shadow");
     const drift = standing ? `drift ${number(standing.ratio, 2)}×` : "drift –";
     fill(this.figures, `${drift} · ${ms(latency)}`);
     this.figures.title = "how much further from the others it is than the median member; how long it took for the last frame";
     this.button.disabled = !may("operator");
-    this.button.setAttribute("aria-label", state === "enabled" ? `Take ${this.id} out` : `Let ${this.id} count`);
+    this.button.setAttribute("aria-label", state === "enabled" ? `Take ${this.id} out` : `Put ${this.id} back`);
     this.button.setAttribute("aria-pressed", String(state === "enabled"));
   }
 
@@ -195,6 +223,7 @@ class Card {
     this.element.dataset.seen = map ? `${frame.report.session}/${frame.report.seq}` : "";
     this.picture.classList.toggle("stale", !map);
     const votes = frame.votes[this.id];
-    fill(this.votes, votes === undefined ? "sees –" : `sees ${votes} of ${countOf(frame.atoms)} atoms`);
+    fill(this.votes, votes === undefined ? "sees –" : `sees ${votes} of ${countOf(frame.atoms)}`);
+    this.votes.title = "of the frame's atoms";
   }
 }

@@ -9,6 +9,8 @@ const MOST_THUMBS = 48;
 const STAGES = { labels: "labelling the frames", images: "cutting out images", train: "training", pack: "packing", done: "done", failed: "failed", cancelled: "called off", interrupted: "interrupted" };
 const OVER = new Set(["done", "failed", "cancelled", "interrupted"]);
 
+const given = (input) => (input.value ? Number(input.value) : null);
+
 /** live : the live view, on which regions are painted; look(view, frame) : one frame's pictures. */
 export class Refine {
   #chosen = new Set();
@@ -23,6 +25,7 @@ export class Refine {
     this.paint = el("button", { aria: { pressed: "false" }, onclick: () => this.#togglePainting() }, "Paint regions to leave out");
     this.clear = el("button", { onclick: () => this.#setRegions([]) }, "Forget regions");
     this.steps = el("input", { type: "number", min: 1, max: 20000, placeholder: "as the recipe", aria: { label: "Gradient steps" } });
+    this.count = el("input", { type: "number", min: 1, max: 64, placeholder: "as the recipe", aria: { label: "Members of the new ensemble" } });
     this.thorough = el("select", { aria: { label: "How" } }, el("option", { value: "live-refine" }, "minutes"), el("option", { value: "refine" }, "thorough, an hour or more"));
     this.beside = el("input", { type: "checkbox", checked: true });
     this.reason = el("input", { type: "text", maxLength: 1000, placeholder: "Reason, for the journal (optional)", aria: { label: "Reason, for the journal" } });
@@ -31,14 +34,14 @@ export class Refine {
     this.element = el(
       "div",
       { className: "refine" },
-      el("p", { className: "hint" }, "A new ensemble learns from what the members that count found in these frames. The live one goes on meanwhile, and nothing changes until you say so."),
+      el("p", { className: "hint" }, "A new ensemble learns from what the members in use found in these frames. The live one goes on meanwhile, and nothing changes until you say so."),
       el(
         "div",
         { acts: "operator" },
         el("div", { className: "tools" }, el("label", {}, "From ", this.from), el("button", { onclick: () => this.opened() }, "Read again"), this.told),
         this.frames,
         el("div", { className: "tools" }, this.paint, this.clear),
-        el("div", { className: "tools" }, el("label", {}, "How ", this.thorough), el("label", {}, "Steps ", this.steps), el("label", {}, this.beside, " then run it beside the live one")),
+        el("div", { className: "tools" }, el("label", {}, "How ", this.thorough), el("label", {}, "Steps ", this.steps), el("label", {}, "Members ", this.count), el("label", {}, this.beside, " then run it beside the live one")),
         el("div", { className: "tools" }, this.reason, this.begin),
       ),
       el("h3", {}, "Refinements"),
@@ -64,7 +67,8 @@ export class Refine {
   }
 
   show({ refinements }) {
-    fill(this.jobs, ...[...refinements].reverse().map((job) => this.#job(job)));
+    if (!refinements.length) fill(this.jobs, el("li", { className: "soft" }, "None yet."));
+    else fill(this.jobs, ...[...refinements].reverse().map((job) => this.#job(job)));
   }
 
   /** Regions are drawn over the frame while they are painted. */
@@ -84,7 +88,7 @@ export class Refine {
       recording,
       ring: recording ? undefined : { frames: (chosen.length ? chosen : this.#seqs) },
       leave_out: this.#regions,
-      parameters: { recipe: this.thorough.value, steps: this.steps.value ? Number(this.steps.value) : null },
+      parameters: { recipe: this.thorough.value, steps: given(this.steps), count: given(this.count) },
       then: this.beside.checked ? "shadow" : "register",
       reason: this.reason.value,
     };
@@ -160,7 +164,7 @@ export class Refine {
 
   #setRegions(regions) {
     this.#regions = regions;
-    fill(this.clear, regions.length ? `Forget ${regions.length} regions` : "Forget regions");
+    fill(this.clear, regions.length ? `Forget ${regions.length} region${regions.length > 1 ? "s" : ""}` : "Forget regions");
     this.clear.disabled = !regions.length;
     this.live.draw();
   }

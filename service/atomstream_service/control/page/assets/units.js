@@ -24,8 +24,9 @@ export function ago(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-export const clock = (t) => new Date(1000 * t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-export const day = (t) => new Date(1000 * t).toLocaleString([], { dateStyle: "short", timeStyle: "medium" });
+/** 07:05:01, and 2026-11-26 07:05:01, of seconds since the epoch, as every country reads them. */
+export const day = (t) => new Date(1000 * t).toLocaleString("sv-SE");
+export const clock = (t) => day(t).slice(-8);
 
 const NM = { nm: 1, um: 1000, "µm": 1000, "μm": 1000, mm: 1e6, m: 1e9, pm: 0.001, A: 0.1, "Å": 0.1, angstrom: 0.1 };
 

@@ -3,6 +3,8 @@
 const LARGEST_SCALE = 64;
 const WHEEL = 0.0015;
 const CLICK_PX = 4;
+/** Of the view that a whole frame fills, so that atoms at its border are to be seen. */
+const FILLED = 0.97;
 
 /** Calls `moved` after every change, `clicked(y, x)` in pixels of the frame. Pixel centres are at whole numbers. */
 export class Viewport {
@@ -33,10 +35,16 @@ export class Viewport {
     else this.moved();
   }
 
+  /** The scale at which all of the frame is to be seen. */
+  get #whole() {
+    const [rows, columns] = this.frame;
+    return FILLED * Math.min(this.width / columns, this.height / rows);
+  }
+
   fit() {
     const [rows, columns] = this.frame;
     this.fitted = true;
-    this.scale = Math.min(this.width / columns, this.height / rows);
+    this.scale = this.#whole;
     this.centre = [(rows - 1) / 2, (columns - 1) / 2];
     this.moved();
   }
@@ -77,8 +85,7 @@ export class Viewport {
 
   zoom(factor, screenX = this.width / 2, screenY = this.height / 2) {
     const [y, x] = this.toFrame(screenX, screenY);
-    const [rows, columns] = this.frame;
-    const whole = Math.min(this.width / columns, this.height / rows);
+    const whole = this.#whole;
     const scale = Math.min(Math.max(this.scale * factor, whole), LARGEST_SCALE);
     if (scale <= whole) return this.fit();
     this.fitted = false;

@@ -16,8 +16,8 @@ const FLAGS = {
 export const flag = (code) => FLAGS[code] ?? code;
 
 export const MEMBER_STATES = {
-  enabled: "counts",
-  shadow: "runs beside, never counts",
+  enabled: "in use",
+  shadow: "runs beside, not used",
   disabled: "taken out",
   quarantined: "in quarantine until acknowledged",
   failed: "its run failed",
