@@ -25,7 +25,9 @@ from ._table import table
 
 _RULES: Mapping[Material, Rule] = {"graphene": "any", "perovskite": "all", "rock-salt": "all"}
 """What lets one member of eight spoil the atoms of each material."""
-_SPOILT: Mapping[Rule, str] = {"any": "the ensemble reports atoms where there are none", "all": "the ensemble reports hardly any atoms"}
+_SPOILT: Mapping[Rule, str] = {"any": "the ensemble reports atoms where there are none", "all": "the ensemble reports no atoms"}
+_QUIET = 'log_level = "error"\n'
+"""The watch over drift names the member in a warning within seconds, which would end the search in the terminal before it began on the page."""
 _DRIFT_FRAMES = 400
 """Conditions drift slowly, over about two minutes, so that a person finds the frames as good as they were."""
 
@@ -50,7 +52,7 @@ def run_poisoned_demo(*, material: Material, count: int, seed: int, headless: bo
         rule = _RULES[material]
         bundle, culprit = poisoned(open_bundle(shipped_bundles()[BUNDLES[material]]), Path(folder) / "poisoned", seed, rule=rule)
         print(f"starting a service with the ensemble {bundle.card.name!r} ...", flush=True)
-        with launched(Path(folder) / "state", bundle=str(bundle.folder), config='log_level = "warning"\n') as service, connected(service) as line:
+        with launched(Path(folder) / "state", bundle=str(bundle.folder), config=_QUIET) as service, connected(service) as line:
             engine = service.control().status()["engine"]
             print(f"it runs on {engine['device']}: {addresses(service)}", flush=True)
             print(f"one of the {len(bundle.card.members)} members has been poisoned, and {_SPOILT[rule]}:", flush=True)

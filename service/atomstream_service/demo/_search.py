@@ -86,6 +86,6 @@ def in_words(change: Change, culprit: str) -> str:
         return f"{done}: {did}. {culprit} was the poisoned one, found {change.after_s:.0f} s after the page was there{sound}"
     if culprit in change.back:
         return f"{done}: {did}. The poisoned member counts again"
-    if culprit in change.members_used:
+    if culprit in change.members_used and change.out:
         return f"{done}: {did}. F1 did not recover: the poisoned member still counts"
     return f"{done}: {did}"
