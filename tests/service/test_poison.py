@@ -119,10 +119,10 @@ def _all_said(search: Search, frames: Sequence[tuple[tuple[str, ...], float]]) -
 
 
 def test_a_change_is_said_once_as_soon_as_three_frames_tell_what_it_did() -> None:
-    frames = [(("a", "b", "c"), 0.8)] * 5 + [(("a", "c"), 1.0)] * 6
+    frames = [(("a", "b", "c"), 0.75)] * 5 + [(("a", "c"), 1.0)] * 6
     (change,) = _all_said(Search(), frames)
 
-    assert change == Change(5.0, ("b",), (), ("a", "c"), pytest.approx(0.8), pytest.approx(1.0))
+    assert change == Change(after_s=5.0, out=("b",), back=(), members_used=("a", "c"), f1_before=0.75, f1_after=1.0)
     assert _all_said(Search(), frames[:7]) == []
     assert _all_said(Search(), frames[:8]) == [change]
 
