@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
@@ -17,6 +21,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 Theme = Literal["dark", "light"]
+_QUALITY = 30
 
 
 @contextlib.contextmanager
@@ -40,6 +45,13 @@ def opened_page(browser: Browser, service: Launched, size: tuple[int, int] = (13
     yield opened
     opened.close()
     assert errors == []
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """Into the folder that SCREENSHOTS names, where it names one."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        picture = cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+        assert cv2.imwrite(str(Path(folder) / f"{name}.webp"), np.asarray(picture), [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
 
 
 def said_generation(page: Page) -> int:

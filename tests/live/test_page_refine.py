@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_frames_are_marked_a_region_is_left_out_and_what_was_learned_is_compared
         page.get_by_label("Members of the new ensemble").fill("2")
         with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/refinements")) as sent:
             page.locator(".refine button.primary", has_text="Start").click()
-        asked = sent.value.post_data_json
+        asked = json.loads(sent.value.post_data or "")
         job = page.locator(".jobs li").first
         expect(job.locator("progress")).to_be_visible()
         expect(job).to_contain_text("is registered", timeout=240_000)

@@ -39,7 +39,7 @@ export class StripChart {
     const em = this.#em;
     const font = `${0.8 * em}px system-ui`;
     const axis = { stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, font, labelFont: font, labelSize: 1.2 * em };
-    const factors = { splits: (_, __, low, high) => FACTORS.filter((one) => one >= low && one <= high), values: (_, splits) => splits.map((one) => `${one}×`) };
+    const factors = { filter: (_, splits) => splits, splits: (_, __, low, high) => FACTORS.filter((one) => one >= low && one <= high), values: (_, splits) => splits.map((one) => `${one}×`) };
     const options = {
       ...this.#size,
       legend: { show: false },

@@ -22,7 +22,7 @@ export class Drift {
     this.calm = el("p", { className: "calm" });
     const chart = (title, unit) => {
       const box = el("div", { className: "chart" });
-      return { title: el("h3", {}, title), key: el("div", { className: "key" }), box, chart: new StripChart(box, unit) };
+      return { title: el("h2", { className: "section" }, title), key: el("div", { className: "key" }), box, chart: new StripChart(box, unit) };
     };
     this.charts = {
       members: chart("Each member against the others", "of the median"),
@@ -95,7 +95,7 @@ export class Drift {
     for (const [name, { chart, key }] of Object.entries(this.charts)) {
       chart.set(kept.seqs, series[name]);
       const named = series[name].filter((one) => !one.plain);
-      fill(key, ...named.map((one) => el("span", {}, el("i", { style: `background:var(${one.colour})` }), `${one.label} ${number(one.values.at(-1) ?? NaN, 2)}×`)));
+      fill(key, ...named.map((one) => el("span", {}, el("i", { style: `background:var(${one.colour})` }), `${one.label} ${told(one.values.at(-1))}`)));
     }
   }
 }
@@ -111,6 +111,8 @@ function alarmsOf(standing) {
   found.push(...common.map(([subject, title, alarm]) => ({ subject, title, alarm })));
   return found.filter(({ alarm }) => alarm.raised);
 }
+
+const told = (factor) => (factor === null ? "is learned" : `${number(factor, 2)}×`);
 
 /** With a capital, unless it begins with a member's name. */
 const sentence = (text, members) => `${text.split(" ")[0] in members ? text : text[0].toUpperCase() + text.slice(1)}.`;

@@ -20,7 +20,7 @@ export class Ensembles {
     this.list = el("ul", { className: "ensembles" });
     this.back = el("button", { disabled: true, acts: "operator", onclick: () => this.rollback() }, "Roll back");
     this.timeline = el("ol", { className: "timeline" });
-    this.element = el("div", {}, this.input, this.drop, this.staging, this.compare, el("div", { className: "tools" }, el("h3", {}, "Registered"), el("span", { className: "space" }), this.back), this.list, el("h3", {}, "Journal"), this.timeline);
+    this.element = el("div", {}, this.input, this.drop, this.staging, this.compare, el("div", { className: "tools" }, el("h2", { className: "section" }, "Registered"), el("span", { className: "space" }), this.back), this.list, el("h2", { className: "section" }, "Journal"), this.timeline);
     for (const kind of ["dragover", "dragleave", "drop"]) this.element.addEventListener(kind, (event) => this.#dragged(event));
   }
 
@@ -129,7 +129,7 @@ export class Ensembles {
         ["time for a frame", ms(agreement.latency_ms ?? NaN), ms(agreement.live_latency_ms ?? NaN)],
       ];
       parts.push(
-        el("h3", {}, `${candidate.name} ${candidate.version} beside ${name} ${version}`),
+        el("h2", { className: "section" }, `${candidate.name} ${candidate.version} beside ${name} ${version}`),
         el("table", {}, el("thead", {}, el("tr", {}, ["", "candidate", "live"].map((one) => el("th", {}, one)))), el("tbody", {}, rows.map(([label, ...cells]) => el("tr", {}, el("th", {}, label), cells.map((cell) => el("td", {}, cell)))))),
         el("p", { className: "soft" }, `over ${candidate.averaged} of ${candidate.frames} frames${candidate.failed ? `; failed on ${candidate.failed}: ${candidate.failure}` : ""}`),
         el("div", { className: "buttons", acts: "operator" }, el("button", { onclick: () => this.dropCandidate() }, "Take it off"), el("button", { className: "primary", onclick: () => this.activate(candidate.name, candidate.version, "live") }, "Make it live")),

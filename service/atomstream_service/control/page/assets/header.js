@@ -3,7 +3,7 @@
 import { el, fill, toast } from "./dom.js";
 import { showKeys } from "./keys.js";
 import { setRole } from "./roles.js";
-import { applyTheme, toggleTheme } from "./theme.js";
+import { followTheme, toggleTheme } from "./theme.js";
 import { ago, bytes, clock, ms, perSecond } from "./units.js";
 import { drop, engineState } from "./words.js";
 
@@ -19,7 +19,7 @@ export class Header {
     this.theme = el("button", { className: "quiet", title: "Dark or light", aria: { label: "Dark or light theme" }, onclick: toggleTheme }, "◐");
     const keys = el("button", { className: "quiet", title: "Keys: ?", aria: { label: "Keys" }, onclick: showKeys }, "?");
     element.append(el("h1", {}, el("a", { className: "brand", href: "/" }, el("img", { src: "/page/icon.svg", alt: "" }), "Atomstream")), this.name, this.engine, el("span", { className: "space" }), this.figures, this.who, keys, this.theme);
-    applyTheme();
+    followTheme();
   }
 
   hello({ name, role }) {

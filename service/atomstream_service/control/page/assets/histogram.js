@@ -4,7 +4,9 @@ import { el, fill } from "./dom.js";
 import { colour } from "./theme.js";
 
 const BINS = 40;
-const MARGIN = { left: 8, right: 8, top: 4, bottom: 18 };
+const MARGIN = { left: 8, right: 8, top: 4 };
+/** Em below the bars. */
+const LABEL = 1.5;
 
 /** A titled histogram; the median is marked and told. */
 export class Histogram {
@@ -42,7 +44,8 @@ export class Histogram {
     for (const value of sorted) if (value >= low && value <= high) bins[Math.min(BINS - 1, Math.floor((BINS * (value - low)) / span))]++;
     const top = Math.max(...bins);
     const inner = width - MARGIN.left - MARGIN.right;
-    const tall = height - MARGIN.top - MARGIN.bottom;
+    const font = parseFloat(getComputedStyle(this.canvas).fontSize);
+    const tall = height - MARGIN.top - LABEL * font;
     context.fillStyle = colour("--accent");
     bins.forEach((count, k) => context.fillRect(MARGIN.left + (k * inner) / BINS, MARGIN.top + tall * (1 - count / top), inner / BINS - 1, (tall * count) / top));
     context.fillStyle = context.strokeStyle = colour("--soft");
@@ -53,7 +56,7 @@ export class Histogram {
     context.moveTo(x, MARGIN.top);
     context.lineTo(x, MARGIN.top + tall);
     context.stroke();
-    context.font = `${getComputedStyle(this.canvas).fontSize} system-ui`;
+    context.font = `${font}px system-ui`;
     context.textBaseline = "bottom";
     for (const [value, at, align] of [[low, MARGIN.left, "left"], [high, width - MARGIN.right, "right"]]) {
       context.textAlign = align;

@@ -10,10 +10,10 @@ import { MEMBER_STATES } from "./words.js";
 
 const CHOOSABLE = new Set(["enabled", "shadow", "disabled"]);
 const KEYS = "qwertyuiopasdfghjklzxcvbnm";
-const LEAST_CARD = 9.5;
 /** Em: narrower cards are not made, the grid scrolls instead. */
-const CARD_TEXT = 7;
+const LEAST_CARD = 9.5;
 /** Em of a card's height beside its picture. */
+const CARD_TEXT = 7;
 const GAP_PX = 10;
 
 /** `live` gives the thumbs' frames; `reason()` is what is written into the journal. */
@@ -209,7 +209,7 @@ class Card {
     this.element.dataset.alarm = String(Boolean(standing?.alarm.raised));
     fill(this.words, MEMBER_STATES[state] ?? state);
     fill(this.shadow, state === "shadow" ? "Use" : "Shadow");
-    const drift = standing ? `drift ${number(standing.ratio, 2)}×` : "drift –";
+    const drift = standing ? `${standing.alarm.raised ? "▲ " : ""}drift ${number(standing.ratio, 2)}×` : "drift –";
     fill(this.figures, `${drift} · ${ms(latency)}`);
     this.figures.title = "how much further from the others it is than the median member; how long it took for the last frame";
     this.button.disabled = !may("operator");

@@ -15,7 +15,7 @@ export class Panels {
       this.tabs[at].focus();
       this.open(panels[at].id);
     });
-    for (const one of panels) Object.assign(one.element, { id: one.id, hidden: true }), one.element.setAttribute("role", "tabpanel"), one.element.setAttribute("aria-labelledby", `tab-${one.id}`);
+    for (const one of panels) Object.assign(one.element, { id: one.id, hidden: true, tabIndex: 0 }), one.element.setAttribute("role", "tabpanel"), one.element.setAttribute("aria-labelledby", `tab-${one.id}`);
     element.append(list, ...panels.map((one) => one.element));
     this.open(panels[0].id);
   }

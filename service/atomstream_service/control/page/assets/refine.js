@@ -24,8 +24,8 @@ export class Refine {
     this.told = el("span", { className: "soft" });
     this.paint = el("button", { aria: { pressed: "false" }, onclick: () => this.#togglePainting() }, "Paint regions to leave out");
     this.clear = el("button", { onclick: () => this.#setRegions([]) }, "Forget regions");
-    this.steps = el("input", { type: "number", min: 1, max: 20000, placeholder: "as the recipe", aria: { label: "Gradient steps" } });
-    this.count = el("input", { type: "number", min: 1, max: 64, placeholder: "as the recipe", aria: { label: "Members of the new ensemble" } });
+    this.steps = el("input", { type: "number", min: 1, max: 20000, placeholder: "recipe's", aria: { label: "Gradient steps" } });
+    this.count = el("input", { type: "number", min: 1, max: 64, placeholder: "recipe's", aria: { label: "Members of the new ensemble" } });
     this.thorough = el("select", { aria: { label: "How" } }, el("option", { value: "live-refine" }, "minutes"), el("option", { value: "refine" }, "thorough, an hour or more"));
     this.beside = el("input", { type: "checkbox", checked: true });
     this.reason = el("input", { type: "text", maxLength: 1000, placeholder: "Reason, for the journal (optional)", aria: { label: "Reason, for the journal" } });
@@ -44,7 +44,7 @@ export class Refine {
         el("div", { className: "tools" }, el("label", {}, "How ", this.thorough), el("label", {}, "Steps ", this.steps), el("label", {}, "Members ", this.count), el("label", {}, this.beside, " then run it beside the live one")),
         el("div", { className: "tools" }, this.reason, this.begin),
       ),
-      el("h3", {}, "Refinements"),
+      el("h2", { className: "section" }, "Refinements"),
       this.jobs,
     );
   }
