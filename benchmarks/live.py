@@ -26,14 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from trivial import trivial_bundle
 
 from atomstream_client import Atoms, Maps
 from atomstream_models.analysis import finish, infer, prepare
-from atomstream_models.bundle import GoldenFrame, MemberSource, find_bundle, open_bundle, write_bundle
-from atomstream_models.locate import locate
-from atomstream_models.normalize import robust
+from atomstream_models.bundle import find_bundle, open_bundle
 from atomstream_models.runtime import LoadedEnsemble, load_ensemble, processors
 from atomstream_service.bench import SOURCE, Frames, Stream, connected, simulated, spread, this_machine
 from atomstream_service.demo import Launched, launched
@@ -81,28 +78,6 @@ def toggle(state: Path) -> Figures:
     }
 
 
-def _trivial_bundle(folder: Path, bias: float) -> Path:
-    """One member, one 1x1 convolution: probability = sigmoid(4 * normalised frame + bias)."""
-    weights = numpy_helper.from_array(np.array([[[[4.0]]]], np.float32), "w")
-    biases = numpy_helper.from_array(np.array([bias], np.float32), "b")
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["frame", "w", "b"], ["logit"]), helper.make_node("Sigmoid", ["logit"], ["probability"])],
-        "trivial",
-        [helper.make_tensor_value_info("frame", TensorProto.FLOAT, ["n", 1, "h", "w_"])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["n", 1, "h", "w_"])],
-        [weights, biases],
-    )
-    folder.mkdir(parents=True)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(folder / "m.onnx"))
-    about = {"name": "trivial", "version": "1", "created": "", "classes": ["atom"], "origin": "experimental", "normalization": {"name": "robust"}}
-    golden = []
-    for image in simulated(64, 2).images:
-        mean = (1 / (1 + np.exp(-(4 * robust(image) + bias))))[None].astype(np.float32)
-        golden.append(GoldenFrame(image, None, mean, None, len(locate(mean, None, (), 0.5))))
-    write_bundle(folder / "bundle", about, [MemberSource("m00", folder / "m.onnx")], golden)
-    return folder / "bundle"
-
-
 def ceiling(state: Path) -> Figures:
     """512x512 uint16 frames through one trivial member, maps published; with a handful of atoms a frame, and with a lattice of them."""
     return {"few_atoms": _ceiling(state / "few", -24.0), "a_lattice_of_atoms": _ceiling(state / "many", -6.0)}
@@ -110,7 +85,7 @@ def ceiling(state: Path) -> Figures:
 
 def _ceiling(state: Path, bias: float) -> Figures:
     """Latency with one frame at a time, rate with three in flight."""
-    bundle = _trivial_bundle(state / "trivial", bias)
+    bundle = trivial_bundle(state / "trivial", bias)
     frames = simulated(512, 4)
     config = '[[frames]]\npolicy = "queue"\ndepth = 8\n'
     latencies: list[float] = []
@@ -140,7 +115,7 @@ def overhead(state: Path) -> Figures:
 
     Both take turns. Meanwhile somebody reads status, metrics and the latest pictures as often as an open page does.
     """
-    return {"trivial": _overhead(state / "trivial", str(_trivial_bundle(state / "bundle", -6.0)), 60), "graphene": _overhead(state / "graphene", "graphene", 4)}
+    return {"trivial": _overhead(state / "trivial", str(trivial_bundle(state / "bundle", -6.0)), 60), "graphene": _overhead(state / "graphene", "graphene", 4)}
 
 
 def _overhead(state: Path, bundle: str, at_a_time: int) -> Figures:

@@ -176,10 +176,13 @@ class Service:
         """Send a command to the engine; raises EngineUnavailable, CommandRefused."""
         return self.supervisor.commands.call(operation, arguments, buffers, timeout_s)
 
-    def status(self) -> dict[str, Any]:
-        """The answer of `GET /v1/status`; complete whatever the engine does."""
+    def status(self, fresh: bool = True) -> dict[str, Any]:
+        """The answer of `GET /v1/status`; complete whatever the engine does.
+
+        fresh : ask the engine; otherwise it is told as it was within the last second, and takes no time from the frames
+        """
         supervisor, wish = self.supervisor, self.wish
-        seen, state = self._seen()
+        seen, state = self._seen() if fresh else (supervisor.status, supervisor.state)
         bundle = self.registered(wish.live.ensemble.name, wish.live.ensemble.version)
         card = bundle.card
         running = seen.get("members", {})

@@ -32,7 +32,7 @@ class EngineState(StrEnum):
     RESTARTING = "restarting"
     """It died and is being started again."""
     UNRESPONSIVE = "unresponsive"
-    """It has just died, or hangs; the supervisor will see to it."""
+    """It has just died, or does not answer; the supervisor will see to it."""
     STOPPED = "stopped"
 
 
@@ -172,12 +172,14 @@ class Supervisor:
             try:
                 self.status = self.commands.call("status", timeout_s=_POLL_S).body
             except EngineUnavailable:
+                self.state = EngineState.UNRESPONSIVE
                 silent_s = time.monotonic() - heard
                 if silent_s > self._watchdog_s:
                     log.error("engine has not answered for %.0f s; ending it", silent_s)
                     process.kill()
                     return
                 continue
+            self.state = EngineState.READY
             if (self.status["busy_s"] or 0.0) > self._stall_s:
                 log.error("engine has been on one frame for %.0f s; ending it", self._stall_s)
                 process.kill()

@@ -56,7 +56,7 @@ def hello_text(name: str | None, role: str | None) -> str:
 
 
 def state_text(state: Mapping[str, Any]) -> str:
-    """`state`: status, members, drift, ring and the rest, whole."""
+    """`state`: status, members, drift and the rest, whole; what the engine says of itself is up to a second old."""
     return json.dumps({"kind": "state", **state}, separators=(",", ":"))
 
 

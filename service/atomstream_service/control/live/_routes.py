@@ -9,9 +9,7 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
 from ...access import Caller
-from ...transport import CommandRefused, EngineUnavailable
 from .._service import Service
-from .._supervisor import EngineState
 from ._board import Board
 from ._frames import FrameWatcher
 from ._page import Page
@@ -36,21 +34,9 @@ def live_routes(service: Service) -> APIRouter:
 
 def _state(service: Service) -> Mapping[str, Any]:
     return {
-        "status": service.status(),
+        "status": service.status(fresh=False),
         "policy": service.drift.policy.model_dump(mode="json"),
         "lease": None if (lease := service.leases.current) is None else lease.shown,
-        "ring": _ring(service),
         "refinements": [service.refinement.as_json(job) for job in service.refinement.jobs.jobs()],
         "journal": service.store.newest,
     }
-
-
-def _ring(service: Service) -> Mapping[str, Any] | None:
-    if service.supervisor.state is not EngineState.READY:
-        return None  # waiting for an engine that starts would keep from the pages that it does
-    try:
-        body = service.call("ring", {}, timeout_s=2.0).body
-    except (EngineUnavailable, CommandRefused):
-        return None
-    # Which frames these are is many numbers, which a page asks for when it needs them.
-    return {"recorders": body["recorders"], **{name: value for name, value in body["ring"].items() if name != "seqs"}}

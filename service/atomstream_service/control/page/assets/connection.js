@@ -5,19 +5,26 @@ import { decodeFrame } from "./protocol.js";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5000;
 const LOOK_MS = 10000;
+const FPS = 30;
+const UNSEEN_FPS = 0.5;
 
-/** Dispatches `link` {up}, `hello`, `state`, `refused` and `frame`, each with the message in `detail`. */
+/**
+ * Dispatches `link` {up}, `hello`, `state`, `refused` and `frame`, each with the message in `detail`; of frames that come between two pictures of the
+ * browser, the last one only.
+ */
 export class Connection extends EventTarget {
   #token;
   #socket = null;
   #wanted = null;
   #pause = FIRST_PAUSE_MS;
+  #newest = null;
   #looks = new Map();
   #count = 0;
 
   constructor(token) {
     super();
     this.#token = token;
+    document.addEventListener("visibilitychange", () => this.#send(this.#wanted));
   }
 
   get isUp() {
@@ -44,8 +51,8 @@ export class Connection extends EventTarget {
   }
 
   /** Follow the stream, or look at one frame of the ring: see `ViewMessage` of the service. */
-  want(view, frame = null, fps = 30) {
-    this.#wanted = { kind: "view", view, frame, fps };
+  want(view, frame = null) {
+    this.#wanted = { kind: "view", view, frame };
     this.#send(this.#wanted);
   }
 
@@ -60,7 +67,9 @@ export class Connection extends EventTarget {
   }
 
   #send(message) {
-    if (message && this.isUp) this.#socket.send(JSON.stringify(message));
+    if (!message || !this.isUp) return;
+    const rate = message.kind === "view" ? { fps: document.hidden ? UNSEEN_FPS : FPS } : {};
+    this.#socket.send(JSON.stringify({ ...message, ...rate }));
   }
 
   #heard(message) {
@@ -69,8 +78,15 @@ export class Connection extends EventTarget {
   }
 
   #seen(frame) {
-    if (frame.look === null) this.#tell("frame", frame);
-    else this.#answerLook(frame.look, frame);
+    if (frame.look !== null) return this.#answerLook(frame.look, frame);
+    if (!this.#newest) {
+      requestAnimationFrame(() => {
+        const newest = this.#newest;
+        this.#newest = null;
+        this.#tell("frame", newest);
+      });
+    }
+    this.#newest = frame;
   }
 
   #answerLook(id, frame) {

@@ -24,6 +24,8 @@ export class LiveView {
   #timer = null;
   #steps = null;
   #chosen = -1;
+  #told = "";
+  #barred = "";
 
   constructor(element, { ask, ring, chosen, overlay }) {
     this.ask = ask;
@@ -178,6 +180,7 @@ export class LiveView {
 
   #tell({ report, atoms, live, again, no_maps: noMaps }) {
     const count = countOf(atoms);
+    const kinds = [...new Set(columnOf(atoms, CLASS))].sort();
     const age = Date.now() / 1000 - report.t_recv;
     fill(
       this.counts,
@@ -190,8 +193,10 @@ export class LiveView {
         again && el("span", {}, "answered again by the members in use now"),
       ].filter(Boolean).flatMap((one) => [one, " "]),
     );
+    const told = JSON.stringify([report.flags, noMaps, report.classes, kinds]);
+    if (told === this.#told) return;
+    this.#told = told;
     fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))), noMaps && el("li", {}, `no maps of this frame: ${noMaps}`));
-    const kinds = [...new Set(columnOf(atoms, CLASS))].sort();
     fill(this.legend, ...kinds.map((kind) => el("span", {}, el("i", { style: `border-color:${classColour(kind)}` }), report.classes[kind] ?? `class ${kind}`)));
   }
 
@@ -201,6 +206,9 @@ export class LiveView {
     const most = 0.25 * this.viewport.width;
     const bar = perPixel ? scaleBar((most / this.viewport.scale) * perPixel) : scaleBar(most / this.viewport.scale);
     const width = (perPixel ? bar.length / perPixel : bar.length) * this.viewport.scale;
+    const barred = JSON.stringify([width, bar.text, perPixel, picture?.name, picture && number(picture.low), picture && number(picture.high)]);
+    if (barred === this.#barred) return;
+    this.#barred = barred;
     fill(this.bar, el("i", { style: `width:${width.toFixed(1)}px` }), perPixel ? bar.text : `${number(bar.length)} px`);
     if (!picture) return;
     const colours = rampOf(picture.name);
