@@ -9,7 +9,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 # The tests start hundreds of processes, and where no bytecode is kept each of them compiles our sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install install-dev demo test test-gpu lint bench elit clean
+.PHONY: install install-dev demo test test-gpu screenshots lint bench elit clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -34,6 +34,11 @@ test: install-dev
 
 test-gpu: install-dev
 	$(BIN)/python -m pytest tests/gpu $(ARGS)
+
+# The pictures of docs/operators.md.
+screenshots: install-dev
+	mkdir -p docs/page
+	SCREENSHOTS=docs/page $(BIN)/python -m pytest tests/live/test_page_layout.py $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures: Figures = {"machine": this_machine()}
+    figures: Figures = {"machine": asdict(this_machine())}
     with tempfile.TemporaryDirectory(prefix="atomstream-bench-") as folder:
         if options.only != "memory":
             figures["latency"] = latency(Path(folder) / "latency")

@@ -211,6 +211,23 @@ def test_all_pages_hear_of_a_change_and_of_an_engine_that_dies_and_comes_back(se
     control.set_member("m01", "enabled", "seen")
 
 
+def test_a_page_that_does_not_keep_up_is_shown_the_newest_frame_and_holds_nobody_up(service: Launched) -> None:
+    with streaming(service.frames, service.results, shape=(512, 512)) as stream, page_of(service, max_queue=1) as page:
+        stream.wait_for(1)
+        page.ask(layers=["frame", "mean", "std"], thumbs=["frame", "mean", "member:m00", "member:m01"], thumb_px=512)
+        page.frame()
+        at = len(stream.answers)
+        stream.wait_for(at + 120)
+        sent = stream.answers[-1].report.seq
+        seen = [page.frame().header["report"]["seq"]]
+        while seen[-1] < sent:
+            seen.append(page.frame().header["report"]["seq"])
+
+    assert stream.unanswered == 0
+    assert seen == sorted(set(seen))
+    assert len(seen) < 60
+
+
 def test_strangers_and_foreign_pages_are_not_let_in(tmp_path: Path) -> None:
     bundle = str(make_plain_bundle(tmp_path / "bundle").folder)
     with launched(tmp_path / "state", bundle=bundle, config='access = "token"') as service:

@@ -44,6 +44,11 @@ _KEEP_NOTICES = """() => {
   new MutationObserver(() => window.noticed.push(notices.textContent)).observe(notices, { childList: true, characterData: true, subtree: true });
 }"""
 """Of what stood there for a moment only, too."""
+_DROP = """(bytes) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([Uint8Array.from(bytes)], "bad.zip"));
+  document.querySelector("#live canvas").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+}"""
 
 
 @pytest.fixture
@@ -183,10 +188,9 @@ def test_a_bundle_is_dropped_compared_made_live_and_rolled_back(page: Page, stre
     expect(page.locator(".timeline")).to_contain_text("rollback")
 
 
-def test_a_damaged_bundle_is_refused_by_the_check_that_it_fails(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "bad.zip").write_bytes(b"PK\x05\x06" + bytes(18))
-    page.click("#tab-ensembles")
-    page.set_input_files("#ensembles input[type=file]", tmp_path / "bad.zip")
+def test_a_damaged_bundle_is_refused_by_the_check_that_it_fails_wherever_it_is_dropped(page: Page) -> None:
+    page.evaluate(_DROP, list(b"PK\x05\x06" + bytes(18)))
+    expect(page.locator("#tab-ensembles")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".staging")).to_contain_text("Refused", timeout=60_000)
     expect(page.locator(".staging .failed")).to_have_count(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from ._protocol import state_text
 from ._watcher import Watcher
 
 _EVERY_S = 0.4
+_STALE_S = 2.0
 
 
 class Board(Watcher):
@@ -22,17 +24,18 @@ class Board(Watcher):
         super().__init__("live-state")
         self._read = read
         self._text = ""
+        self._read_at = -math.inf
 
     def look(self) -> bool:
         time.sleep(_EVERY_S)
-        text = self.now()
-        changed, self._text = text != self._text, text
-        return changed
+        before = self._text
+        return self._look_now() != before
 
     @property
     def text(self) -> str:
-        """What was read last."""
-        return self._text or self.now()
+        """What was read last, unless nobody has wanted to know for a while."""
+        return self._text if time.monotonic() - self._read_at < _STALE_S else self._look_now()
 
-    def now(self) -> str:
-        return state_text(self._read())
+    def _look_now(self) -> str:
+        self._text, self._read_at = state_text(self._read()), time.monotonic()
+        return self._text

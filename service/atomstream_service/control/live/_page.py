@@ -37,6 +37,7 @@ class Page:
         self._board = board
         self._still_admitted = still_admitted
         self._wanted: ViewMessage | None = None
+        self._sent: tuple[ViewMessage, str, int, int] | None = None
         self._frame_due = asyncio.Event()
         self._state_due = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -98,6 +99,12 @@ class Page:
             if wanted.frame is not None or isinstance(wanted, LookMessage):
                 await self._send_text(refused_text(error.code, str(error)))
             return
+        if isinstance(wanted, ViewMessage):
+            report = reply.body["report"]
+            sent = wanted, report["session"], report["seq"], report["ensemble"]["generation"]
+            if sent == self._sent:
+                return  # asked for just when it came
+            self._sent = sent
         body = {**reply.body, "live": wanted.frame is None, "look": wanted.id if isinstance(wanted, LookMessage) else None}
         async with self._sending:
             await self._socket.send_bytes(frame_bytes(body, reply.buffers))

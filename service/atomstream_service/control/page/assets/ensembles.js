@@ -11,8 +11,8 @@ export class Ensembles {
   #journal = 0;
   #lines = [];
 
-  constructor(api) {
-    this.api = api;
+  constructor(api, open) {
+    Object.assign(this, { api, open });
     this.input = el("input", { type: "file", accept: ".zip", hidden: true, onchange: () => this.input.files[0] && this.upload(this.input.files[0]) });
     this.drop = el("button", { className: "drop", acts: "admin", onclick: () => this.input.click() }, "Drop a bundle (.zip) here, or click to choose one");
     this.staging = el("div", { className: "staging", role: "status" });
@@ -21,7 +21,8 @@ export class Ensembles {
     this.back = el("button", { disabled: true, acts: "operator", onclick: () => this.rollback() }, "Roll back");
     this.timeline = el("ol", { className: "timeline" });
     this.element = el("div", {}, this.input, this.drop, this.staging, this.compare, el("div", { className: "tools" }, el("h2", { className: "section" }, "Registered"), el("span", { className: "space" }), this.back), this.list, el("h2", { className: "section" }, "Journal"), this.timeline);
-    for (const kind of ["dragover", "dragleave", "drop"]) this.element.addEventListener(kind, (event) => this.#dragged(event));
+    // Anywhere: a browser leaves the page for a file that is dropped where nobody takes it.
+    for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, (event) => this.#dragged(event));
   }
 
   opened() {
@@ -147,7 +148,9 @@ export class Ensembles {
     event.preventDefault();
     this.drop.classList.toggle("over", event.type === "dragover");
     const file = event.type === "drop" ? event.dataTransfer.files[0] : null;
-    if (file && may("admin")) this.upload(file);
+    if (!file || !may("admin")) return;
+    this.open("ensembles");
+    this.upload(file);
   }
 }
 

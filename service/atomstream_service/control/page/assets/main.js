@@ -55,7 +55,7 @@ async function start() {
   const members = new Members(api, live);
   const inspector = new Inspector((view, frame) => connection.look(view, frame), () => live.frame);
   const drift = new Drift(api, members, (id) => panels.open(id));
-  const ensembles = new Ensembles(api);
+  const ensembles = new Ensembles(api, (id) => panels.open(id));
   const refine = new Refine(api, live, (view, frame) => connection.look(view, frame));
   live.overlay = (context, viewport) => refine.overlay(context, viewport);
   const panels = new Panels(document.getElementById("side"), [

@@ -39,6 +39,6 @@ export const layer = (name) => LAYERS[name] ?? name.replace("member:", "Member "
 
 export const layerUnit = (name) => (name === "frame" ? "counts" : name === "std" ? "std of probability" : "probability");
 
-const DROPS = { queue: "in the queue", rejected: "refused", gap: "never arrived", backlog: "not sent in time" };
+const DROPS = { source_gap: "never arrived", queue: "made way for newer ones", late: "came after newer ones", rejected: "could not be processed" };
 
 export const drop = (where) => DROPS[where] ?? where;
