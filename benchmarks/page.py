@@ -1,7 +1,8 @@
-"""What the operator's page costs: `python benchmarks/page.py [--only latency|memory] [--minutes 10] [--json FILE]`.
+"""What the operator's page costs: `python benchmarks/page.py [--only latency|updates|memory] [--minutes 10] [--json FILE]`.
 
 latency   frames at a steady pace, in turns with no page, with a page whose browser is elsewhere (a reader that takes all that a
           page takes, and draws nothing), and with a page in a Chromium that draws on the same processors
+updates   frames that a page in Chromium draws a second while they come at 50 a second, with 1150 atoms each, and how old they are then
 memory    one page in Chromium for so many minutes, each of its panels in turn, while frames come: what it holds after garbage
           has been collected
 
@@ -119,6 +120,41 @@ def _reader(service: Launched, members: list[str]) -> Iterator[None]:
         thread.join()
 
 
+def updates(state: Path) -> Figures:
+    kept: Figures = {}
+    with (
+        launched(state, bundle=str(trivial_bundle(state / "bundle", -6.0)), config='log_level = "warning"') as service,
+        connected(service) as line,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        for panel in ("members", "drift"):
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
+            page.goto(service.url)
+            page.click(f"#tab-{panel}")
+            _paced(line, 0.02, 50)
+            page.evaluate(_COUNT)
+            began = time.monotonic()
+            _paced(line, 0.02, 500)
+            seconds = time.monotonic() - began
+            ages = page.evaluate("window.ages")
+            kept[panel] = {
+                "sent_per_s": 500 / seconds,
+                "drawn_per_s": len(ages) / seconds,
+                "age_ms_median": statistics.median(ages),
+                "age_ms_p95": float(np.percentile(ages, 95)),
+            }
+            page.close()
+        browser.close()
+    return kept
+
+
+_COUNT = """() => {
+  window.ages = [];
+  window.atomstream.connection.addEventListener("frame", ({ detail }) => window.ages.push(Date.now() - 1000 * detail.report.t_recv));
+}"""
+
+
 def memory(state: Path, minutes: float) -> Figures:
     rows: list[Figures] = []
     with (
@@ -159,16 +195,19 @@ def _chromium() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("latency", "memory"))
+    parser.add_argument("--only", choices=("latency", "updates", "memory"))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     figures: Figures = {"machine": asdict(this_machine())}
     with tempfile.TemporaryDirectory(prefix="atomstream-bench-") as folder:
-        if options.only != "memory":
+        if options.only in (None, "latency"):
             figures["latency"] = latency(Path(folder) / "latency")
             print(json.dumps(figures["latency"], indent=2), flush=True)
-        if options.only != "latency":
+        if options.only in (None, "updates"):
+            figures["updates"] = updates(Path(folder) / "updates")
+            print(json.dumps(figures["updates"], indent=2), flush=True)
+        if options.only in (None, "memory"):
             figures["memory"] = memory(Path(folder) / "memory", options.minutes)
             print(json.dumps(figures["memory"]["growth_a_minute"]), flush=True)
     if options.json is not None:

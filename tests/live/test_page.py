@@ -191,7 +191,7 @@ def test_a_bundle_is_dropped_compared_made_live_and_rolled_back(page: Page, stre
 def test_a_damaged_bundle_is_refused_by_the_check_that_it_fails_wherever_it_is_dropped(page: Page) -> None:
     page.evaluate(_DROP, list(b"PK\x05\x06" + bytes(18)))
     expect(page.locator("#tab-ensembles")).to_have_attribute("aria-selected", "true")
-    expect(page.locator(".staging")).to_contain_text("Refused", timeout=60_000)
+    expect(page.locator(".staging")).to_contain_text("bad.zip is refused", timeout=60_000)
     expect(page.locator(".staging .failed")).to_have_count(1)
 
 

@@ -23,7 +23,7 @@ def test_an_alarm_comes_with_advice_its_button_takes_the_member_out_and_it_goes_
             scope.send(scope.agreed())
         with opened_page(browser, service) as page:
             page.click("#tab-drift")
-            expect(page.locator(".calm")).to_have_text("Nothing has changed.")
+            expect(page.locator(".calm")).to_have_text("No alarm.")
             for _ in range(20):
                 scope.send(scope.disputed())
             alarm = page.locator('.alarms [data-alarm="m03"]')

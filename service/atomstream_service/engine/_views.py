@@ -90,9 +90,9 @@ class Picture(BaseModel):
 def viewed(view: View, shown: Shown) -> Reply:
     """A frame's pictures and atoms; layers that it does not have are left out.
 
-    The reply's body has `report`, `atoms` (their number), `region` (as it was cut to the frame), `pictures`, `votes` (member -> how many of the atoms
-    it sees), `again`, `no_maps` and `extras`; its buffers are the atoms, float32 (N, 10), then the pictures, a byte a pixel, then what `extras` names:
-    `seen`, who sees what, a byte each, (members of `votes`, N), and `brightness`, float32 (N,).
+    The reply's body has `report`, `atoms` (their number), `region` (as it was cut to the frame), `layers` (asked for), `pictures`, `votes` (member ->
+    how many of the atoms it sees), `again`, `no_maps` and `extras`; its buffers are the atoms, float32 (N, 10), then the pictures, a byte a pixel, then
+    what `extras` names: `seen`, who sees what, a byte each, (members of `votes`, N), and `brightness`, float32 (N,).
     """
     region = _within(view.region, shown.report.shape)
     top, left, bottom, right = region
@@ -120,6 +120,7 @@ def viewed(view: View, shown: Shown) -> Reply:
         "report": shown.report.as_json(),
         "atoms": len(shown.atoms),
         "region": region,
+        "layers": view.layers,
         "pictures": described,
         "votes": {member: int(saw.sum()) for member, saw in shown.seen.items()},
         "again": shown.again,

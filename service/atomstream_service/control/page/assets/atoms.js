@@ -56,15 +56,16 @@ export function drawAtoms(context, atoms, viewport, { halo, chosen = -1 }) {
   }
 }
 
-/** Number of the atom nearest to a position, at most `reach` pixels away; -1 for none. */
+/** Number of the atom nearest to a position, where that lies in it or at most `reach` pixels from its centre; -1 for none. */
 export function nearestTo(atoms, y, x, reach) {
   let nearest = -1;
-  let least = reach * reach;
+  let least = Infinity;
   for (let at = 0, k = 0; at < atoms.length; at += ATOM_COLUMNS, k++) {
     const apart = (atoms[at + Y] - y) ** 2 + (atoms[at + X] - x) ** 2;
-    if (apart <= least) [nearest, least] = [k, apart];
+    if (apart < least) [nearest, least] = [k, apart];
   }
-  return nearest;
+  const radius = nearest < 0 ? 0 : ROUNDER * Math.sqrt(rowOf(atoms, nearest)[AREA] / Math.PI);
+  return Math.sqrt(least) <= Math.max(reach, radius) ? nearest : -1;
 }
 
 /** Distance from each atom to its nearest neighbour, in pixels; Infinity for a lone one. */

@@ -1,11 +1,19 @@
 // A strip chart over frames.
 
 import { colour } from "./theme.js";
+import { number } from "./units.js";
 import uPlot from "./vendor/uPlot.js";
 
 /** Em. */
 const HEIGHT = 10;
-const FACTORS = [0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256];
+const MOST_TICKS = 5;
+const FACTORS = [1 / 512, 1 / 256, 1 / 128, 1 / 64, 1 / 32, 1 / 16, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/** Every second, third, ... of some ticks, the one at 1 among them. */
+function thinned(ticks) {
+  const every = Math.ceil(ticks.length / MOST_TICKS);
+  return ticks.filter((_, k) => (k - Math.max(0, ticks.indexOf(1))) % every === 0);
+}
 
 /** Factors around 1; `set(x, series)` draws series [{label, colour, width, values}], with colours by their names in the style sheet. */
 export class StripChart {
@@ -39,7 +47,7 @@ export class StripChart {
     const em = this.#em;
     const font = `${0.8 * em}px system-ui`;
     const axis = { stroke: () => colour("--soft"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, font, labelFont: font, labelSize: 1.2 * em };
-    const factors = { filter: (_, splits) => splits, splits: (_, __, low, high) => FACTORS.filter((one) => one >= low && one <= high), values: (_, splits) => splits.map((one) => `${one}×`) };
+    const factors = { filter: (_, splits) => splits, splits: (_, __, low, high) => thinned(FACTORS.filter((one) => one >= low && one <= high)), values: (_, splits) => splits.map((one) => `${number(one, 2)}×`) };
     const options = {
       ...this.#size,
       legend: { show: false },

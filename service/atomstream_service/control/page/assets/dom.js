@@ -26,11 +26,17 @@ export function fill(parent, ...children) {
   return parent;
 }
 
-const TOAST_MS = 8000;
+const TOAST_MS = 15000;
+const MOST_TOASTS = 3;
 
-/** A message that goes away by itself unless it is to stay, with one thing to do about it where there is one: {label, act}. */
-export function toast(text, { kind = "info", action = null, stays = false } = {}) {
-  const box = el("div", { className: `toast ${kind}` }, el("span", {}, text));
+/**
+ * A message that goes away by itself unless it is to stay, with one thing to do about it where there is one: {label, act}.
+ * topic : a later message on the same one takes its place, so that nobody undoes what is no longer so
+ */
+export function toast(text, { kind = "info", action = null, stays = false, topic = "", title } = {}) {
+  const box = el("div", { className: `toast ${kind}`, title, data: { topic } }, el("span", {}, text));
+  const shown = [...document.querySelectorAll("#toasts .toast")];
+  for (const [k, one] of shown.entries()) if ((topic && one.dataset.topic === topic) || k <= shown.length - MOST_TOASTS) one.remove();
   const close = () => box.remove();
   if (action) box.append(el("button", { onclick: () => { close(); action.act(); } }, action.label));
   box.append(el("button", { className: "quiet", aria: { label: "Close this message" }, onclick: close }, "✕"));

@@ -4,6 +4,7 @@ import { StripChart } from "./chart.js";
 import { el, fill, toast } from "./dom.js";
 import { DriftHistory } from "./history.js";
 import { number, percent } from "./units.js";
+import { signal } from "./words.js";
 
 const STATISTICS = { level: "level", contrast: "contrast", noise: "noise", lattice: "lattice peak", jitter: "line jitter" };
 /** Colours of lines in the style sheet, from --line-0 on. */
@@ -18,7 +19,7 @@ export class Drift {
     Object.assign(this, { api, members, open });
     this.history = new DriftHistory();
     this.sources = el("select", { aria: { label: "Source of the frames" }, onchange: () => { this.#source = this.sources.value; this.#draw(); } });
-    this.alarms = el("ul", { className: "alarms" });
+    this.list = el("ul", { className: "alarms" });
     this.calm = el("p", { className: "calm" });
     const chart = (title, unit) => {
       const box = el("div", { className: "chart" });
@@ -29,16 +30,16 @@ export class Drift {
       scene: chart("The scene: how well members agree", "of the usual"),
       instrument: chart("The instrument: what frames look like", "of the usual"),
     };
-    this.element = el("div", { className: "drift" }, el("div", { className: "tools" }, el("label", {}, "Source ", this.sources)), this.alarms, this.calm, Object.values(this.charts).map((one) => el("section", {}, one.title, one.key, one.box)));
+    this.element = el("div", { className: "drift" }, el("div", { className: "tools" }, el("label", {}, "Source ", this.sources)), this.list, this.calm, Object.values(this.charts).map((one) => el("section", {}, one.title, one.key, one.box)));
   }
 
   opened() {
     this.#draw();
   }
 
-  /** How many alarms are raised, over all sources. */
-  get alarmCount() {
-    return Object.values(this.#latest?.drift ?? {}).reduce((sum, one) => sum + alarmsOf(one).length, 0);
+  /** What alarms are raised about, over all sources. */
+  get alarms() {
+    return Object.values(this.#latest?.drift ?? {}).flatMap((one) => alarmsOf(one).map(({ subject }) => (subject in one.members ? `member ${subject}` : `the ${subject}`)));
   }
 
   show({ status }) {
@@ -57,9 +58,9 @@ export class Drift {
       return;
     }
     const alarms = alarmsOf(standing);
-    fill(this.alarms, ...alarms.map((alarm) => this.#alarm(alarm)));
+    fill(this.list, ...alarms.map((alarm) => this.#alarm(alarm)));
     const learned = Math.min(...Object.values(standing.members).filter((one) => one.used).map((one) => one.learned), standing.scene.learned, standing.instrument.learned);
-    const told = alarms.length ? "" : learned < 1 ? `Learning what is normal here: ${percent(learned)} of the frames that it takes.` : "Nothing has changed.";
+    const told = alarms.length ? "" : learned < 1 ? `Still learning what is normal here: ${percent(learned)} of the frames that it takes.` : "No alarm.";
     fill(this.calm, told, ...(standing.advice.length ? standing.advice.map((one) => el("p", { className: "advice" }, sentence(one, standing.members))) : []));
     this.#drawCharts(standing);
   }
@@ -70,7 +71,7 @@ export class Drift {
     const act = subject in this.#latest.members
       ? state === "enabled" && el("button", { className: "primary", acts: "operator", onclick: () => this.members.set(subject, "disabled") }, `Take ${subject} out`)
       : subject === "scene" && el("button", { className: "primary", acts: "operator", onclick: () => this.open("refine") }, "Refine on the last frames");
-    return el("li", { data: { alarm: subject } }, el("b", {}, title), el("span", {}, ` since frame ${alarm.since}: ${alarm.signal}`, alarm.over ? ", over by now" : ""), el("span", { className: "space" }), act, acknowledge);
+    return el("li", { data: { alarm: subject } }, el("b", {}, title), el("span", {}, ` ${signal(alarm.signal)}, since frame ${alarm.since}`, alarm.over ? "; over by now" : ""), el("span", { className: "space" }), act, acknowledge);
   }
 
   async #acknowledge(subject) {
@@ -112,7 +113,7 @@ function alarmsOf(standing) {
   return found.filter(({ alarm }) => alarm.raised);
 }
 
-const told = (factor) => (factor === null ? "is learned" : `${number(factor, 2)}×`);
+const told = (factor) => (factor === null ? "still learning" : `${number(factor, 2)}×`);
 
 /** With a capital, unless it begins with a member's name. */
 const sentence = (text, members) => `${text.split(" ")[0] in members ? text : text[0].toUpperCase() + text.slice(1)}.`;

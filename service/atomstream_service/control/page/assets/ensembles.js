@@ -3,6 +3,7 @@
 import { el, fill, toast } from "./dom.js";
 import { may } from "./roles.js";
 import { bytes, clock, day, ms, number, percent } from "./units.js";
+import { MEMBER_STATES } from "./words.js";
 
 const USES = { live: "live", last_good: "the last good one", candidate: "beside the live one", earlier: "was live before", none: "" };
 
@@ -29,6 +30,10 @@ export class Ensembles {
     this.#read();
   }
 
+  closed() {
+    fill(this.staging);
+  }
+
   show(state) {
     const { ensemble } = state.status;
     this.#latest = state;
@@ -45,7 +50,7 @@ export class Ensembles {
       this.#report(entry.report, `${entry.name} ${entry.version} is registered.`);
       await this.#read();
     } catch (problem) {
-      this.#report(problem.body?.report, `Refused: ${problem.message}`);
+      this.#report(problem.body?.report, `${file.name} is refused. ${problem.body?.report ? "" : problem.message}`);
     }
     this.input.value = "";
   }
@@ -125,7 +130,7 @@ export class Ensembles {
       const { agreement } = candidate;
       const rows = [
         ["same atoms (F1 of the two)", percent(agreement.f1, 1), ""],
-        ["atoms, candidate to live", number(agreement.count_ratio ?? NaN), ""],
+        ["atoms found, of the live one's", percent(agreement.count_ratio ?? NaN, 1), ""],
         ["std where either sees an atom", number(agreement.std ?? NaN), number(agreement.live_std ?? NaN)],
         ["time for a frame", ms(agreement.latency_ms ?? NaN), ms(agreement.live_latency_ms ?? NaN)],
       ];
@@ -141,7 +146,7 @@ export class Ensembles {
 
   #report(report, text) {
     const checks = report?.checks ?? [];
-    fill(this.staging, el("p", {}, text), checks.length ? el("ul", {}, checks.map(({ name, passed, detail }) => el("li", { className: passed ? "passed" : "failed" }, `${passed ? "✓" : "✗"} ${name}: ${detail}`))) : null);
+    fill(this.staging, el("p", {}, text), checks.length ? el("ul", {}, checks.map(({ name, passed, detail }) => el("li", { className: passed ? "passed" : "failed" }, `${passed ? "✓" : "✗"} ${name}: ${detail.replaceAll("upload.atomstream", "the file")}`))) : null);
   }
 
   #dragged(event) {
@@ -154,6 +159,13 @@ export class Ensembles {
   }
 }
 
-function line({ t, actor, action, target, reason, generation }) {
-  return el("li", {}, el("time", { title: day(t) }, clock(t)), el("div", {}, el("b", {}, `${action.replaceAll("_", " ")} ${target}`), el("br"), el("small", {}, `${actor}${reason ? `: ${reason}` : ""} · generation ${generation}`)));
+function line({ t, actor, action, target, reason, generation, after }) {
+  const what = action === "set_members" && after && typeof after === "object" ? membersSet(after) : `${action.replaceAll("_", " ")} ${target}`;
+  return el("li", {}, el("time", { title: day(t) }, clock(t)), el("div", {}, el("b", {}, what), el("br"), el("small", {}, `${actor}${reason ? `: ${reason}` : ""} · generation ${generation}`)));
+}
+
+/** "m03, m04 taken out; m05 in use" */
+function membersSet(after) {
+  const by = Map.groupBy(Object.entries(after), ([, state]) => state);
+  return [...by].map(([state, members]) => `${members.map(([id]) => id).join(", ")} ${MEMBER_STATES[state] ?? state}`).join("; ") || "all members chosen as they are";
 }

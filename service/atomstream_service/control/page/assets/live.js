@@ -1,9 +1,8 @@
 // The live view: one layer of the frame, its atoms, a scale bar and a colour bar.
 
-import { columnOf, countOf, drawAtoms, nearestTo } from "./atoms.js";
+import { countOf, drawAtoms, nearestTo, rowOf } from "./atoms.js";
 import { classColour, painted, rampOf } from "./colours.js";
 import { el, fill } from "./dom.js";
-import { CLASS } from "./protocol.js";
 import { ago, ms, number, pixelNm, scaleBar } from "./units.js";
 import { Viewport } from "./viewport.js";
 import { flag, layer as layerName, layerUnit } from "./words.js";
@@ -11,12 +10,16 @@ import { flag, layer as layerName, layerUnit } from "./words.js";
 const SETTLE_MS = 120;
 const CLICK_REACH = 14;
 const [LEAST_THUMB, MOST_THUMB] = [96, 512];
+const TICK_MS = 500;
+/** From this age on, and not before five times what was usual, a live frame is told to be old. */
+const OLD_S = 5;
 /** Layers are shown with hard pixels from this many CSS pixels a pixel on. */
 const SHARP_FROM = 2;
 
 /**
  * wanted : {layers, region, longest_px} is asked for through `ask(view, frame)` whenever what is to be seen has changed
  * chosen(frame, number) : an atom was clicked; number -1 for none
+ * alarmed() : somebody wants to see the alarms
  */
 export class LiveView {
   #frame = null;
@@ -25,23 +28,28 @@ export class LiveView {
   #steps = null;
   #chosen = -1;
   #told = "";
+  #usual = 0;
+  #since = 0;
   #barred = "";
 
-  constructor(element, { ask, ring, chosen, overlay }) {
+  constructor(element, { ask, ring, chosen, overlay, alarmed }) {
     this.ask = ask;
     this.ring = ring;
     this.chosen = chosen;
     this.overlay = overlay ?? (() => {});
+    this.alarmed = alarmed;
     this.layer = "frame";
     this.showAtoms = true;
     this.showHalos = true;
     this.thumbs = [];
     this.thumbPixels = LEAST_THUMB;
     this.members = [];
+    this.alarms = [];
     this.paused = null;
     this.#build(element);
     this.viewport = new Viewport(this.canvas, { moved: () => this.#moved(), clicked: (y, x) => this.#click(y, x) });
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
+    setInterval(() => this.#tick(), TICK_MS);
   }
 
   get frame() {
@@ -52,12 +60,14 @@ export class LiveView {
     this.canvas = el("canvas", { tabIndex: 0, aria: { label: "The frame with its atoms. Plus and minus zoom, arrows move, 0 shows all, space pauses." } });
     this.select = el("select", { id: "layer", onchange: () => this.setLayer(this.select.value) });
     const box = (label, name) => el("label", {}, el("input", { type: "checkbox", checked: this[name], data: { box: name }, onchange: (event) => { this[name] = event.target.checked; this.draw(); } }), ` ${label}`);
-    this.pauseButton = el("button", { title: "Key: space", onclick: () => this.togglePause() }, "Pause");
+    this.pauseButton = el("button", { className: "pause", title: "Key: space", onclick: () => this.togglePause() }, "Pause");
     this.back = el("button", { title: "One frame back: key ,", aria: { label: "One frame back" }, onclick: () => this.step(-1) }, "◀");
     this.forth = el("button", { title: "One frame on: key .", aria: { label: "One frame on" }, onclick: () => this.step(1) }, "▶");
     this.atomsBox = box("Atoms", "showAtoms");
     this.haloBox = box("Uncertainty", "showHalos");
     this.counts = el("div", { className: "counts" });
+    this.age = el("span", { title: "since the frame's arrival" });
+    this.old = el("span", { className: "old", role: "status" });
     this.flags = el("ul", { className: "flags" });
     this.legend = el("div", { className: "legend" });
     this.bar = el("div", { className: "scalebar" });
@@ -107,18 +117,39 @@ export class LiveView {
 
   show(frame) {
     if (this.paused && frame.live) return;
-    const before = this.#frame?.report;
-    if (!before || before.session !== frame.report.session || before.seq !== frame.report.seq) this.#chosen = -1;
+    this.#follow(frame);
+    const apart = (performance.now() - this.#since) / 1000;
+    this.#usual = this.#since ? 0.8 * this.#usual + 0.2 * apart : 0;
+    this.#since = performance.now();
     this.#frame = frame;
-    this.empty.hidden = true;
     for (const picture of frame.pictures) {
       if (picture.use !== "layer") continue;
       const kept = this.#canvases.get(picture.name);
       this.#canvases.set(picture.name, { picture, region: frame.region, canvas: painted(picture, rampOf(picture.name), kept?.canvas) });
     }
+    // What was asked for and did not come, this frame does not have.
+    if (frame.layers.includes(this.layer) && !frame.pictures.some((one) => one.use === "layer" && one.name === this.layer)) this.#canvases.delete(this.layer);
     this.viewport.setFrame(frame.report.shape);
     this.#tell(frame);
     this.draw();
+  }
+
+  /** The atom that is marked, found again in another frame. */
+  #follow(frame) {
+    const before = this.#frame;
+    if (!before || this.#chosen < 0 || before.report.seq === frame.report.seq) return;
+    const [y, x] = rowOf(before.atoms, this.#chosen);
+    this.#chosen = nearestTo(frame.atoms, y, x, 0);
+  }
+
+  /** What changes while nothing comes. */
+  #tick() {
+    if (!this.#frame) return;
+    const { report, live } = this.#frame;
+    const seconds = Date.now() / 1000 - report.t_recv;
+    fill(this.age, live && !this.paused ? `age ${ago(seconds)}` : `kept, ${ago(seconds)} old`);
+    const silent = (performance.now() - this.#since) / 1000;
+    fill(this.old, live && !this.paused && silent > Math.max(OLD_S, 5 * this.#usual) ? `▲ no frame has come for ${ago(silent)}` : "");
   }
 
   async togglePause() {
@@ -166,6 +197,8 @@ export class LiveView {
     context.fillRect(0, 0, viewport.width, viewport.height);
     if (!this.#frame) return;
     const shown = this.#canvases.get(this.layer);
+    this.empty.hidden = Boolean(shown);
+    fill(this.empty, `${layerName(this.layer)}: not run on this frame`);
     if (shown) {
       const [top, left, bottom, right] = shown.region;
       const [x, y] = viewport.toScreen(top - 0.5, left - 0.5);
@@ -180,8 +213,6 @@ export class LiveView {
 
   #tell({ report, atoms, live, again, no_maps: noMaps }) {
     const count = countOf(atoms);
-    const kinds = [...new Set(columnOf(atoms, CLASS))].sort();
-    const age = Date.now() / 1000 - report.t_recv;
     fill(
       this.counts,
       ...[
@@ -189,15 +220,22 @@ export class LiveView {
         el("span", {}, `${report.members_used.length} of ${report.members_total} members`),
         el("span", {}, `frame ${report.seq}`),
         el("span", { title: "from the frame's arrival to its answer" }, ms(report.latency_ms.total)),
-        el("span", { title: "since the frame's arrival" }, live ? `age ${ago(age)}` : `kept, ${ago(age)} old`),
+        this.age,
+        this.old,
         again && el("span", {}, "answered again by the members in use now"),
       ].filter(Boolean).flatMap((one) => [one, " "]),
     );
-    const told = JSON.stringify([report.flags, noMaps, report.classes, kinds]);
+    this.#tick();
+    const told = JSON.stringify([report.flags, noMaps, report.classes, this.alarms, this.showHalos]);
     if (told === this.#told) return;
     this.#told = told;
-    fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, flag(code))), noMaps && el("li", {}, `no maps of this frame: ${noMaps}`));
-    fill(this.legend, ...kinds.map((kind) => el("span", {}, el("i", { style: `border-color:${classColour(kind)}` }), report.classes[kind] ?? `class ${kind}`)));
+    fill(this.flags, ...report.flags.map((code) => el("li", { data: { flag: code } }, code === "drift" ? this.#driftFlag() : flag(code))), noMaps && el("li", {}, `no maps of this frame: ${noMaps}`));
+    const kinds = report.classes.map((name, kind) => el("span", {}, el("i", { style: `border-color:${classColour(kind)}` }), name));
+    fill(this.legend, ...kinds, this.showHalos && el("span", {}, el("i", { className: "unsure" }), "wide ring: unsure"));
+  }
+
+  #driftFlag() {
+    return el("button", { className: "link", onclick: () => this.alarmed() }, this.alarms.length ? `drift: ${this.alarms.join(", ")}` : flag("drift"));
   }
 
   #drawBars(picture) {
@@ -210,7 +248,7 @@ export class LiveView {
     if (barred === this.#barred) return;
     this.#barred = barred;
     fill(this.bar, el("i", { style: `width:${width.toFixed(1)}px` }), perPixel ? bar.text : `${number(bar.length)} px`);
-    if (!picture) return;
+    if (!picture) return void fill(this.colourbar);
     const colours = rampOf(picture.name);
     const stops = [0, 64, 128, 192, 255].map((k) => `rgb(${colours[k] & 255} ${(colours[k] >> 8) & 255} ${(colours[k] >> 16) & 255})`);
     fill(this.colourbar, el("span", {}, number(picture.high)), el("i", { style: `background:linear-gradient(to top, ${stops.join(", ")})` }), el("span", {}, number(picture.low)), el("small", {}, layerUnit(picture.name)));
@@ -218,7 +256,7 @@ export class LiveView {
 
   #click(y, x) {
     if (!this.#frame) return;
-    this.#chosen = nearestTo(this.#frame.atoms, y, x, Math.max(3, CLICK_REACH / this.viewport.scale));
+    this.#chosen = nearestTo(this.#frame.atoms, y, x, CLICK_REACH / this.viewport.scale);
     this.draw();
     this.chosen(this.#frame, this.#chosen);
   }

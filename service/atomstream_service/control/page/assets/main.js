@@ -48,20 +48,21 @@ async function start() {
     ask: (view, frame) => connection.want(view, frame),
     ring: async () => (await api.get("/v1/ring")).seqs,
     chosen: (frame, number) => {
-      panels.open("atom");
+      if (number >= 0) panels.open("atom");
       inspector.choose(frame, number);
     },
+    alarmed: () => panels.open("drift"),
   });
   const members = new Members(api, live);
   const inspector = new Inspector((view, frame) => connection.look(view, frame), () => live.frame);
   const drift = new Drift(api, members, (id) => panels.open(id));
   const ensembles = new Ensembles(api, (id) => panels.open(id));
-  const refine = new Refine(api, live, (view, frame) => connection.look(view, frame));
+  const refine = new Refine(api, live, (view, frame) => connection.look(view, frame), (id) => panels.open(id));
   live.overlay = (context, viewport) => refine.overlay(context, viewport);
   const panels = new Panels(document.getElementById("side"), [
     { id: "members", title: "Members", element: members.element, opened: () => members.opened(), closed: () => members.closed() },
     { id: "drift", title: "Drift", element: drift.element, opened: () => drift.opened() },
-    { id: "ensembles", title: "Ensembles", element: ensembles.element, opened: () => ensembles.opened() },
+    { id: "ensembles", title: "Ensembles", element: ensembles.element, opened: () => ensembles.opened(), closed: () => ensembles.closed() },
     { id: "refine", title: "Refine", element: refine.element, opened: () => refine.opened(), closed: () => refine.closed() },
     { id: "atom", title: "Atom", element: inspector.element, opened: () => inspector.opened(), closed: () => inspector.closed() },
   ]);
@@ -80,7 +81,8 @@ async function start() {
     drift.show(detail);
     ensembles.show(detail);
     refine.show(detail);
-    panels.mark("drift", drift.alarmCount ? String(drift.alarmCount) : "");
+    live.alarms = drift.alarms;
+    panels.mark("drift", drift.alarms.length ? String(drift.alarms.length) : "");
   });
   connection.addEventListener("frame", ({ detail }) => {
     live.show(detail);
@@ -93,10 +95,13 @@ async function start() {
     else if (event.key === ",") live.step(-1);
     else if (event.key === ".") live.step(1);
     else if (event.key === "?") showKeys();
+    else if (live.viewport.press(event.key)) return event.preventDefault();
     else if (panel && event.key) panels.open(panel.id);
     else return;
     event.preventDefault();
   });
+  // What was clicked does not keep the keys: space is for pausing.
+  document.addEventListener("click", ({ detail, target }) => detail && target.closest("button")?.blur());
   live.request();
   connection.open();
   window.atomstream = { connection, live, members, panels };

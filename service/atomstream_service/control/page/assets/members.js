@@ -21,7 +21,7 @@ export class Members {
   #cards = new Map();
   #generation = 0;
   #chosen = new Set();
-  #columns = [];
+  #asking = false;
 
   constructor(api, live) {
     this.api = api;
@@ -82,9 +82,9 @@ export class Members {
     const before = this.#cards.get(id).state;
     const done = await this.#change(() => this.api.send("PATCH", `/v1/members/${id}`, { state, reason: this.reason.value }));
     if (!done || !undo) return;
-    const text = state === "enabled" ? `${id} is in use again` : state === "shadow" ? `${id} runs beside` : `${id} is taken out`;
+    const text = state === "enabled" ? `${id} is in use again` : state === "shadow" ? `${id} runs beside the others` : `${id} is taken out`;
     const back = CHOOSABLE.has(before) ? { label: "Undo", act: () => this.set(id, before, { undo: false }) } : null;
-    toast(`${text}, from generation ${done.generation} on`, { action: back });
+    this.#tell(text, done.generation, back);
   }
 
   toggle(id) {
@@ -105,7 +105,11 @@ export class Members {
     if (!done) return;
     this.#chosen.clear();
     this.#marks();
-    if (undo) toast(`${enabled.length} members are in use, from generation ${done.generation} on`, { action: { label: "Undo", act: () => this.#use(before, { undo: false }) } });
+    if (undo) this.#tell(`${enabled.length} members are in use`, done.generation, { label: "Undo", act: () => this.#use(before, { undo: false }) });
+  }
+
+  #tell(text, generation, action) {
+    toast(`${text} (generation ${generation})`, { action, topic: "members", title: "Every result names the generation that made it; this one holds from the next frame on." });
   }
 
   async #change(act) {
@@ -158,12 +162,19 @@ export class Members {
     for (const [id, card] of this.#cards) card.box.checked = this.#chosen.has(id);
   }
 
+  /** Once members have been chosen the box says so and stays until it is closed: nothing moves under the pointer. */
   #askForSelection({ origin, selected }, enabled) {
     const isNeeded = origin === "simulated" && !selected;
-    if (this.needed.hidden === !isNeeded) return;
-    this.needed.hidden = !isNeeded;
-    this.#arrange();
-    if (!isNeeded) return;
+    if (isNeeded === this.#asking) return;
+    this.#asking = isNeeded;
+    if (!isNeeded) {
+      const close = el("button", { onclick: () => this.#showNeeded(false) }, "Close");
+      this.needed.style.minHeight = `${this.needed.offsetHeight}px`;
+      fill(this.needed, el("b", {}, "Members have been chosen. "), "Results no longer carry the flag that nobody has. Members can be taken out and put back at any time.", el("div", { className: "buttons" }, close));
+      return;
+    }
+    this.needed.style.minHeight = "";
+    this.#showNeeded(true);
     fill(
       this.needed,
       el("b", {}, "Choose the members to use. "),
@@ -171,6 +182,11 @@ export class Members {
         "Look at each member below, take out those that see what is not there, or say that all are good.",
       el("div", { className: "buttons", acts: "operator" }, el("button", { className: "primary", onclick: () => this.#use(enabled) }, "These are good")),
     );
+  }
+
+  #showNeeded(shown) {
+    this.needed.hidden = !shown;
+    this.#arrange();
   }
 
   #key(event) {
@@ -191,9 +207,10 @@ class Card {
     this.words = el("span", { className: "state" });
     this.votes = el("span", { className: "figures" });
     this.figures = el("span", { className: "figures" });
-    this.box = el("input", { type: "checkbox", acts: "operator", aria: { label: `Mark ${id}` }, onchange: () => owner.mark(id, this.box.checked) });
-    this.button = el("button", { className: "picture", onclick: () => owner.toggle(id) }, this.picture);
-    this.shadow = el("button", { className: "quiet", acts: "operator", title: "Run it beside the others, without using it", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Shadow");
+    this.box = el("input", { type: "checkbox", acts: "operator", title: "Mark, for “Use only the marked”", aria: { label: `Mark ${id}` }, onchange: () => owner.mark(id, this.box.checked) });
+    this.none = el("span", { hidden: true }, "not run on this frame");
+    this.button = el("button", { className: "picture", onclick: () => owner.toggle(id) }, this.picture, this.none);
+    this.shadow = el("button", { className: "small", acts: "operator", title: "Run it beside the others, without using it", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Run beside");
     this.element = el(
       "article",
       { className: "card", data: { member: id } },
@@ -206,11 +223,12 @@ class Card {
   show(state, latency, standing) {
     this.state = state;
     this.element.dataset.state = state;
-    this.element.dataset.alarm = String(Boolean(standing?.alarm.raised));
+    const isRun = state === "enabled" || state === "shadow";
+    this.element.dataset.alarm = String(isRun && Boolean(standing?.alarm.raised));
     fill(this.words, MEMBER_STATES[state] ?? state);
-    fill(this.shadow, state === "shadow" ? "Use" : "Shadow");
-    const drift = standing ? `${standing.alarm.raised ? "▲ " : ""}drift ${number(standing.ratio, 2)}×` : "drift –";
-    fill(this.figures, `${drift} · ${ms(latency)}`);
+    fill(this.shadow, state === "shadow" ? "Use" : "Run beside");
+    const drift = isRun && standing ? `${standing.alarm.raised ? "▲ " : ""}drift ${number(standing.ratio, 2)}×` : "drift –";
+    fill(this.figures, `${drift} · ${ms(isRun ? latency : NaN)}`);
     this.figures.title = "how much further from the others it is than the median member; how long it took for the last frame";
     this.button.disabled = !may("operator");
     this.button.setAttribute("aria-label", state === "enabled" ? `Take ${this.id} out` : `Put ${this.id} back`);
@@ -221,7 +239,7 @@ class Card {
     this.element.dataset.used = String(isUsed);
     if (map) painted(map, RAMPS.probability, this.picture);
     this.element.dataset.seen = map ? `${frame.report.session}/${frame.report.seq}` : "";
-    this.picture.classList.toggle("stale", !map);
+    this.none.hidden = Boolean(map);
     const votes = frame.votes[this.id];
     fill(this.votes, votes === undefined ? "sees –" : `sees ${votes} of ${countOf(frame.atoms)}`);
     this.votes.title = "of the frame's atoms";

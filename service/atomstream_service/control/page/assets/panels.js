@@ -17,7 +17,7 @@ export class Panels {
     });
     for (const one of panels) Object.assign(one.element, { id: one.id, hidden: true, tabIndex: 0 }), one.element.setAttribute("role", "tabpanel"), one.element.setAttribute("aria-labelledby", `tab-${one.id}`);
     element.append(list, ...panels.map((one) => one.element));
-    this.open(panels[0].id);
+    this.open(panels.find((one) => `#${one.id}` === location.hash)?.id ?? panels[0].id);
   }
 
   get current() {
@@ -33,6 +33,7 @@ export class Panels {
       this.tabs[k].tabIndex = isOpen ? 0 : -1;
     });
     if (before?.id === id) return;
+    history.replaceState(null, "", `#${id}`);
     before?.closed?.();
     this.current.opened?.();
   }

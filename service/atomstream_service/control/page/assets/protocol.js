@@ -4,7 +4,7 @@ export const ATOM_COLUMNS = 10;
 export const [Y, X, CLASS, P, P_STD, VOTES, SIGMA_Y, SIGMA_X, AREA, ID] = Array(ATOM_COLUMNS).keys();
 
 /**
- * A frame: {report, live, look, region, votes, again, no_maps, atoms, pictures, seen, brightness}, the first seven as `viewed` of the service's engine says them.
+ * A frame: {report, live, look, region, layers, votes, again, no_maps, atoms, pictures, seen, brightness}, the first eight as `viewed` of the service's engine says them.
  * atoms : Float32Array, ATOM_COLUMNS numbers an atom
  * pictures : [{use, name, shape: [rows, columns], low, high, data: Uint8Array}]
  * seen : Uint8Array, for each member of `votes` which atoms it sees; undefined unless it was asked for

@@ -17,16 +17,16 @@ export class Refine {
   #seqs = [];
   #regions = [];
 
-  constructor(api, live, look) {
-    Object.assign(this, { api, live, look });
+  constructor(api, live, look, open) {
+    Object.assign(this, { api, live, look, open });
     this.from = el("select", { aria: { label: "Frames to learn from" }, onchange: () => this.#source() }, el("option", { value: "ring" }, "The last frames"));
     this.frames = el("div", { className: "filmstrip" });
     this.told = el("span", { className: "soft" });
     this.paint = el("button", { aria: { pressed: "false" }, onclick: () => this.#togglePainting() }, "Paint regions to leave out");
-    this.clear = el("button", { onclick: () => this.#setRegions([]) }, "Forget regions");
+    this.clear = el("button", { disabled: true, onclick: () => this.#setRegions([]) }, "Forget regions");
     this.steps = el("input", { type: "number", min: 1, max: 20000, placeholder: "recipe's", aria: { label: "Gradient steps" } });
     this.count = el("input", { type: "number", min: 1, max: 64, placeholder: "recipe's", aria: { label: "Members of the new ensemble" } });
-    this.thorough = el("select", { aria: { label: "How" } }, el("option", { value: "live-refine" }, "minutes"), el("option", { value: "refine" }, "thorough, an hour or more"));
+    this.thorough = el("select", { aria: { label: "How" } }, el("option", { value: "live-refine" }, "quick, some minutes"), el("option", { value: "refine" }, "thorough, an hour or more"));
     this.beside = el("input", { type: "checkbox", checked: true });
     this.reason = el("input", { type: "text", maxLength: 1000, placeholder: "Reason, for the journal (optional)", aria: { label: "Reason, for the journal" } });
     this.begin = el("button", { className: "primary", onclick: () => this.start() }, "Start");
@@ -38,7 +38,8 @@ export class Refine {
       el(
         "div",
         { acts: "operator" },
-        el("div", { className: "tools" }, el("label", {}, "From ", this.from), el("button", { onclick: () => this.opened() }, "Read again"), this.told),
+        el("div", { className: "tools" }, el("label", {}, "From ", this.from), el("button", { onclick: () => this.opened() }, "Refresh")),
+        el("div", { className: "told" }, this.told),
         this.frames,
         el("div", { className: "tools" }, this.paint, this.clear),
         el("div", { className: "tools" }, el("label", {}, "How ", this.thorough), el("label", {}, "Steps ", this.steps), el("label", {}, "Members ", this.count), el("label", {}, this.beside, " then run it beside the live one")),
@@ -92,6 +93,8 @@ export class Refine {
       then: this.beside.checked ? "shadow" : "register",
       reason: this.reason.value,
     };
+    this.begin.disabled = true;
+    fill(this.begin, "Starting …");
     try {
       const job = await this.api.send("POST", "/v1/refinements", wanted);
       toast(`Refinement ${job.id} has begun`, { action: { label: "Call it off", act: () => this.end(job.id) } });
@@ -99,6 +102,8 @@ export class Refine {
     } catch (problem) {
       toast(`Not started: ${problem.message}`, { kind: "bad" });
     }
+    this.begin.disabled = false;
+    fill(this.begin, "Start");
   }
 
   async end(id) {
@@ -112,8 +117,9 @@ export class Refine {
       fill(this.told, "all frames of the recording");
       return;
     }
-    const last = this.#seqs.slice(-MOST_THUMBS);
-    this.#chosen = new Set([...this.#chosen].filter((key) => last.some((one) => one.join("/") === key)));
+    const isMarked = (one) => this.#chosen.has(one.join("/"));
+    this.#chosen = new Set(this.#seqs.filter(isMarked).map((one) => one.join("/")));
+    const last = this.#seqs.filter((one, k) => isMarked(one) || k >= this.#seqs.length - MOST_THUMBS);
     fill(this.frames, ...last.map((one) => this.#thumb(one)));
     this.#tell();
     for (const one of last) await this.#fillThumb(one);
@@ -140,13 +146,13 @@ export class Refine {
     fill(this.told, this.#chosen.size ? `${this.#chosen.size} frames are marked` : `all ${this.#seqs.length} frames; mark some to learn from these alone`);
   }
 
-  #job({ id, state, share, stage, eta_s: eta, error, ensemble, refused, not_shadowed: notShadowed, created, actor }) {
+  #job({ id, reason, state, share, stage, eta_s: eta, error, ensemble, refused, not_shadowed: notShadowed, created, actor }) {
     const isOver = OVER.has(state);
     const became = ensemble ? `${ensemble.name} ${ensemble.version} is registered` : refused ? `its ensemble was refused: ${refused}` : error ?? "";
     return el(
       "li",
       { data: { job: id, state } },
-      el("div", { className: "tools" }, el("b", {}, id), el("span", {}, isOver ? STAGES[state] ?? state : STAGES[stage] ?? state), el("span", { className: "space" }), !isOver && eta !== null && el("small", {}, `${ago(eta)} to go`), el("button", { acts: "operator", onclick: () => this.end(id) }, isOver ? "Forget" : "Call it off")),
+      el("div", { className: "tools" }, el("b", { title: id }, reason || "Refinement"), el("span", {}, isOver ? STAGES[state] ?? state : STAGES[stage] ?? state), el("span", { className: "space" }), !isOver && eta !== null && el("small", {}, `${ago(eta)} to go`), ensemble && el("button", { onclick: () => this.open("ensembles") }, "Compare"), el("button", { acts: "operator", onclick: () => this.end(id) }, isOver ? "Forget" : "Call it off")),
       el("progress", { max: 1, value: share, aria: { label: `Progress of ${id}` } }),
       el("small", {}, [percent(share), became, notShadowed ? `not beside the live one: ${notShadowed}` : "", `begun ${day(created)} by ${actor}`].filter(Boolean).join(" · ")),
     );
@@ -159,6 +165,7 @@ export class Refine {
   /** While regions are painted, dragging on the live view marks a rectangle. */
   #setPainting(on) {
     this.paint.setAttribute("aria-pressed", String(on));
+    fill(this.paint, on ? "Drag rectangles over the frame; click here when done" : "Paint regions to leave out");
     this.live.viewport.setMarking(on ? (rectangle) => this.#setRegions([...this.#regions, rectangle]) : null);
   }
 

@@ -12,6 +12,7 @@ export const px = (value) => (Number.isFinite(value) ? `${round(value, 2)} px` :
 
 export function bytes(value) {
   if (!Number.isFinite(value)) return "– MB";
+  if (value < 1e6) return `${round(value / 1e3, 0)} kB`;
   return value < 1e9 ? `${round(value / 1e6, 0)} MB` : `${round(value / 1e9, 2)} GB`;
 }
 

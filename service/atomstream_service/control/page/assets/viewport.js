@@ -137,12 +137,18 @@ export class Viewport {
     element.addEventListener("keydown", (event) => {
       const step = 40;
       const moves = { ArrowUp: [0, step], ArrowDown: [0, -step], ArrowLeft: [step, 0], ArrowRight: [-step, 0] };
-      if (event.key in moves && !this.fitted) this.pan(...moves[event.key]);
-      else if (event.key === "+" || event.key === "=") this.zoom(1.4);
-      else if (event.key === "-") this.zoom(1 / 1.4);
-      else if (event.key === "0") this.fit();
-      else return;
+      if (!(event.key in moves) || this.fitted) return;
+      this.pan(...moves[event.key]);
       event.preventDefault();
     });
+  }
+
+  /** What a key does, wherever the focus is; whether it does anything. */
+  press(key) {
+    if (key === "+" || key === "=") this.zoom(1.4);
+    else if (key === "-") this.zoom(1 / 1.4);
+    else if (key === "0") this.fit();
+    else return false;
+    return true;
   }
 }

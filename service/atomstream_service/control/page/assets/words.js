@@ -33,6 +33,22 @@ const ENGINE_STATES = {
 
 export const engineState = (code) => ENGINE_STATES[code] ?? code;
 
+const SIGNALS = {
+  divergence: "disagrees with the others on the probability maps",
+  misplaced: "disagrees with the others on where atoms are",
+  count: "disagrees with the others on how many atoms there are",
+  agreement: "members disagree more than before",
+  spread: "the members' std has grown",
+  level: "the brightness has changed",
+  contrast: "the contrast has changed",
+  noise: "the noise has changed",
+  lattice: "the lattice's peaks have changed",
+  jitter: "differences between scan lines have changed",
+};
+
+/** What raised an alarm. */
+export const signal = (code) => SIGNALS[code] ?? code;
+
 const LAYERS = { frame: "Frame", mean: "Mean probability", std: "Standard deviation" };
 
 export const layer = (name) => LAYERS[name] ?? name.replace("member:", "Member ");
