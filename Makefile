@@ -9,7 +9,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 # The tests start hundreds of processes, and where no bytecode is kept each of them compiles our sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install install-dev demo test test-gpu screenshots lint bench elit clean
+.PHONY: install install-dev demo test test-gpu screenshots docs lint bench elit clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -39,6 +39,10 @@ test-gpu: install-dev
 screenshots: install-dev
 	mkdir -p docs/page
 	SCREENSHOTS=docs/page $(BIN)/python -m pytest tests/live/test_page_layout.py $(ARGS)
+
+# The documentation as a site, in build/docs; a warning is an error.
+docs: install-dev
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff format --check .
