@@ -84,10 +84,7 @@ def _typed(line: str) -> str:
 @pytest.mark.parametrize("block", list(_blocks()), ids=str)
 def test_what_the_pages_say_runs(block: Block, here: Path, service: ControlClient) -> None:
     if block.language == "python":
-        done = subprocess.run(
-            [sys.executable, "-c", block.text], cwd=here, env=_environment(), input="\n", text=True, capture_output=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        _run([sys.executable, "-c", block.text], here)
         return
     for line in map(_typed, block.text.strip().splitlines()):
         if line == "atomstream serve":
@@ -98,9 +95,13 @@ def test_what_the_pages_say_runs(block: Block, here: Path, service: ControlClien
         is_make = target != line
         dry = is_make and (target in ("test", "lint") or not _INSTALLED_HERE)
         typed = f"make -n {target}" if dry else line
-        done = subprocess.run(
-            ["bash", "-c", typed], cwd=ROOT if is_make else here, env=_environment(), text=True, capture_output=True, timeout=200, check=False
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        said = _run(["bash", "-c", typed], ROOT if is_make else here)
         if line.startswith("curl"):
-            assert '"status":4' not in done.stdout, done.stdout
+            assert '"status":4' not in said, said
+
+
+def _run(command: list[str], folder: Path) -> str:
+    """What a command prints; it has to succeed, and is told to go on wherever it asks."""
+    done = subprocess.run(command, cwd=folder, env=_environment(), input="\n", text=True, capture_output=True, timeout=200, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
