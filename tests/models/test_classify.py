@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from atomstream_models.classify import Classification, automatic_threshold, by_gmm, by_kmeans, by_threshold, classify, intensities
+from atomstream_models.brightness import intensities
+from atomstream_models.classify import Classification, automatic_threshold, by_gmm, by_kmeans, by_threshold, classify
 from atomstream_models.classify._classify import Method
 from atomstream_models.errors import InputError
 from atomstream_models.simulation import HOST, IMPURITY, MicroscopeFrame, SimulatedMicroscope, labelled

@@ -2,11 +2,9 @@
 
 from ._automatic import automatic_threshold
 from ._classify import Classification, Classified, classify
-from ._intensity import Background, default_radius_px, intensities
 from ._methods import by_gmm, by_kmeans, by_patches, by_threshold
 
 __all__ = [
-    "Background",
     "Classification",
     "Classified",
     "automatic_threshold",
@@ -15,6 +13,4 @@ __all__ = [
     "by_patches",
     "by_threshold",
     "classify",
-    "default_radius_px",
-    "intensities",
 ]

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..brightness import Background, intensities
 from ..errors import InputError
 from ._automatic import automatic_threshold
-from ._intensity import Background, intensities
 from ._methods import by_gmm, by_kmeans, by_patches, by_threshold
 
 Method = Literal["threshold", "automatic", "gmm", "kmeans", "patches"]

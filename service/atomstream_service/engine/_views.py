@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from atomstream_models.classify import default_radius_px, intensities
+from atomstream_models.brightness import default_radius_px, intensities
 from atomstream_models.locate import foreground_of
 from atomstream_models.shades import fitted, levels, shaded
 from atomstream_wire import FrameReport

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..neighbours import neighbour_px
+from .errors import InputError
+from .neighbours import neighbour_px
 
 Background = Literal["ring", "frame"]
 """ring = median of the pixels around each atom, so that contamination and uneven background drop out; frame = median of the frame."""
