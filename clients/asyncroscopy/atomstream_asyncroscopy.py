@@ -14,13 +14,13 @@ import socket
 import struct
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from atomstream_client import ClientError, FramePublisher
 
-_AGAIN_S = 2.0
+_AGAIN_S = 1.0
 _TELL_S = 30.0
 _LONGEST_S = 660  # the server refuses scans of more than 600 s
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -69,7 +69,8 @@ class TcpServer:
 
 
 def _receive(connection: socket.socket, count: int) -> bytes:
-    parts, missing = [], count  # type: Tuple[List[bytes], int]
+    parts: List[bytes] = []
+    missing = count
     while missing:
         part = connection.recv(min(missing, 1 << 20))
         if not part:
@@ -100,8 +101,8 @@ class TangoDevice:
 
     def __init__(self, name: str, scan_name: str, data_name: str, detector: str) -> None:
         self._name, self._scan_name, self._data_name, self._detector = name, scan_name, data_name, detector
-        self._device = None  # type: Any
-        self._commands = []  # type: List[str]
+        self._device: Any = None
+        self._commands: List[str] = []
 
     def scan(self) -> Scan:
         import tango
@@ -112,7 +113,8 @@ class TangoDevice:
             self._commands = list(device.get_command_list())
             self._device = device
         field = self._field_nm()
-        columns, dwell_us = None, None  # type: Tuple[Optional[int], Optional[float]]
+        columns: Optional[int] = None
+        dwell_us: Optional[float] = None
         if self._scan_name:
             settings = tango.DeviceProxy(self._scan_name)
             dwell_us = 1e6 * settings.dwell_time
@@ -174,7 +176,7 @@ def about(scan: Scan, fov_nm: Optional[float], energy_kev: Optional[float]) -> D
     """
     rows, columns = scan.image.shape
     field = scan.field_nm or fov_nm
-    size = field / scan.full_columns if field and scan.full_columns == columns else None
+    size = field / columns if field and scan.full_columns == columns else None
     return {
         "pixel_size": None if size is None else (size, size),
         "fov_nm": None if size is None else (size * rows, size * columns),
@@ -241,7 +243,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         print("Atomstream: {}".format(error), file=sys.stderr)
         return 2
     if options.tcp:
-        server = TcpServer(options.tcp, not options.direct, options.size, options.dwell_us)  # type: Any
+        server: Any = TcpServer(options.tcp, not options.direct, options.size, options.dwell_us)
     else:
         server = TangoDevice(options.tango, options.tango_scan, options.tango_data, options.detector)
     try:

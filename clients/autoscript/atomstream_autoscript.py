@@ -6,6 +6,7 @@ Ctrl+C ends it after the scan that runs. See README.md for what was tried and wh
 """
 
 import argparse
+import contextlib
 import math
 import sys
 import time
@@ -15,7 +16,7 @@ import numpy as np
 
 from atomstream_client import ClientError, FramePublisher
 
-_AGAIN_S = 2.0
+_AGAIN_S = 1.0
 _TELL_S = 30.0
 _FEW = 0.05
 
@@ -28,7 +29,7 @@ class Instrument:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self._client = None  # type: Any
+        self._client: Any = None
 
     def scan(self, detectors: Sequence[str], size: int, dwell_us: float, region: Optional[Sequence[float]]) -> Tuple[List[Any], Optional[float]]:
         """One image a detector, and the width of the full field in nm, None where it changed meanwhile; takes as long as the scan.
@@ -47,10 +48,8 @@ class Instrument:
         """Connect anew the next time."""
         client, self._client = self._client, None
         if client is not None:
-            try:
+            with contextlib.suppress(Exception):  # it has failed before; there is nothing more to say
                 client.disconnect()
-            except Exception:  # it has failed before; there is nothing more to say
-                pass
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -66,7 +65,7 @@ def _settings(detectors: Sequence[str], size: int, dwell_us: float, region: Opti
     from autoscript_tem_microscope_client.enumerations import RegionCoordinateSystem
     from autoscript_tem_microscope_client.structures import Rectangle, Region, StemAcquisitionSettings
 
-    asked = {"dwell_time": dwell_us * 1e-6, "detector_types": list(detectors), "size": size}  # type: Dict[str, Any]
+    asked: Dict[str, Any] = {"dwell_time": dwell_us * 1e-6, "detector_types": list(detectors), "size": size}
     if region is not None:
         asked["region"] = Region(RegionCoordinateSystem.RELATIVE, Rectangle(*region))
     return StemAcquisitionSettings(**asked)
@@ -110,7 +109,7 @@ def about(image: Any, field_nm: Optional[float], region: Optional[Sequence[float
     """
     rows, columns = image.data.shape
     size = pixel_size_nm(image, field_nm, region is None)
-    subscan = None  # type: Optional[Dict[str, Any]]
+    subscan: Optional[Dict[str, Any]] = None
     if region is not None:
         left, top, width, height = region
         subscan = {"center_frac": [top + height / 2, left + width / 2], "size_frac": [height, width], "context_fov_nm": field_nm}

@@ -45,8 +45,8 @@ class ScanFollower:
 
     def __init__(self, quiet_s: float = QUIET_S) -> None:
         self._quiet_s = quiet_s
-        self._seen = None  # type: Any
-        self._ended = None  # type: Any
+        self._seen: Any = None
+        self._ended: Any = None
         self._bottom = 0
         self._changed_at = 0.0
 
@@ -103,8 +103,8 @@ class AtomsImage:
     """An image in GMS with a spot for each atom, as bright as the atom is probable, on the grid of the scan."""
 
     def __init__(self) -> None:
-        self._image = None  # type: Any
-        self._shape = None  # type: Optional[Tuple[int, int]]
+        self._image: Any = None
+        self._shape: Optional[Tuple[int, int]] = None
 
     def show(self, answer: Atoms) -> None:
         rows, columns = answer.report.shape
@@ -128,7 +128,7 @@ class AtomsImage:
 
 def pixel_size_nm(image: Any) -> Optional[Tuple[float, float]]:
     """(y, x) in nm as the image is calibrated; None where it is not, or not in lengths (such as 1/nm)."""
-    sizes = []  # type: List[float]
+    sizes: List[float] = []
     for dimension in (1, 0):  # GMS counts x first
         _, scale, unit = image.GetDimensionCalibration(dimension, 0)
         # GMS hands its micrometre out as Latin-1 bytes.

@@ -17,7 +17,7 @@ import zmq
 
 _SCHEMA = "atomstream.frame.v1"
 _AREA = 3
-_AGAIN_S = 2.0
+_AGAIN_S = 1.0
 _TELL_S = 30.0
 
 
