@@ -7,7 +7,6 @@ and a scan that stops before its last row is sent as incomplete, with the rows t
 """
 
 import math
-import sys
 import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -221,4 +220,3 @@ def _stream(image: Any, listener: FrontImage, publisher: FramePublisher, subscri
 # GMS runs a script under a name that it does not document; only `import atomstream_gms` must not start it.
 if __name__ != "atomstream_gms":
     main()
-    sys.stdout.flush()

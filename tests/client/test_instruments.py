@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
+import json
 import os
 import signal
 import socket
@@ -21,13 +22,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import zmq
 from conftest import ROOT
 from interpreters import OLDEST, environment_of, plain_environment
 from numpy.typing import NDArray
 
 from atomstream_client import Atoms
 from atomstream_client.testing import answering
-from atomstream_wire import EnsembleState, Frame, FrameReport, Result
+from atomstream_service.demo import free_endpoints
+from atomstream_wire import EnsembleState, Frame, FrameReport, Result, decode_frame
 
 CLIENTS = ROOT / "clients"
 STAND_INS = ROOT / "tests" / "client" / "instruments"
@@ -197,6 +200,56 @@ def test_jeol_raw_pixels_of_another_number_are_refused_with_both_numbers() -> No
         jeol.image_of(b"123456", {"OutputImageInformation": {"ImageSize": {"Width": 3, "Height": 2}}}, np.dtype("<u2"))
 
 
+def _published(publisher: Any, service: zmq.Socket[bytes]) -> Frame:
+    """The first frame that gets through; a reader that has just come may be heard of late."""
+    image = np.arange(6, dtype=">u2").reshape(2, 3)
+    for _ in range(2000):
+        publisher.publish("HAADF", image, {})
+        if service.poll(10):
+            frame = decode_frame(service.recv_multipart())
+            _same(image, frame.channels["HAADF"])
+            return frame
+    raise AssertionError("nothing came")
+
+
+def test_the_publisher_for_jeol_counts_what_nobody_takes_and_finds_a_service_that_comes_back() -> None:
+    with free_endpoints(1) as (address,):
+        publisher = jeol.Publisher("jeol/arm", f"tcp://{address}")
+        try:
+            assert not publisher.publish("HAADF", np.zeros((2, 3), np.uint16), {})
+            for _ in range(2):
+                # To end its context is to know that the port is free again.
+                with zmq.Context() as context, context.socket(zmq.SUB) as service:
+                    service.linger = 0
+                    service.subscribe(b"jeol/arm")
+                    service.bind(f"tcp://{address}")
+                    frame = _published(publisher, service)
+        finally:
+            publisher.close()
+
+    assert publisher.dropped >= 1
+    assert frame.seq < publisher.sent + publisher.dropped
+
+
+def test_the_publisher_for_jeol_is_let_in_by_keys(tmp_path: Path) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    (public, secret), (server_public, server_secret) = zmq.curve_keypair(), zmq.curve_keypair()
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"public": public.decode(), "secret": secret.decode(), "server": server_public.decode()}))
+    service = context.socket(zmq.SUB)
+    service.curve_server, service.curve_publickey, service.curve_secretkey = True, server_public, server_secret
+    service.subscribe(b"")
+    endpoint = "tcp://127.0.0.1:{}".format(service.bind_to_random_port("tcp://127.0.0.1"))
+    publisher = jeol.Publisher("jeol/arm", endpoint, str(keys))
+    try:
+        frame = _published(publisher, service)
+    finally:
+        publisher.close()
+        context.destroy(linger=0)
+
+    assert frame.source == "jeol/arm"
+
+
 @contextlib.contextmanager
 def _server_of_2025() -> Iterator[tuple[str, list[bytes]]]:
     """Speaks as asyncroscopy's TCP servers do, the second answer to each command included; every fifth scan is a traceback."""
@@ -260,6 +313,17 @@ def test_scans_that_the_asyncroscopy_of_2026_saves_arrive_from_the_file_or_throu
     assert frames[0].pixel_size == pytest.approx((0.02, 0.02))
     assert frames[0].dwell_us == pytest.approx(2)
     assert "asyncroscopy: DevFailed: AutoScript microscope hardware is not connected." in _said(process)
+
+
+def test_the_first_tango_servers_answer_with_the_pixels_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = SimulatedTango.pixels(7)
+    told = json.dumps({"detector": "haadf", "shape": [48, 64], "dtype": "uint16", "dwell_time": 2e-6})
+    device = SimpleNamespace(set_timeout_millis=int, get_command_list=lambda: ["get_image"], get_image=lambda detector: (told, image.tobytes()))
+    monkeypatch.setitem(sys.modules, "tango", SimpleNamespace(DeviceProxy=lambda name: device))
+    scan = asyncroscopy.TangoDevice("a/b/c", "", "", "haadf").scan()
+
+    _same(image, scan.image)
+    assert (scan.field_nm, scan.full_columns, scan.dwell_us) == (None, 64, pytest.approx(2))
 
 
 def test_an_asyncroscopy_scan_of_unknown_extent_has_no_pixel_size() -> None:
