@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import inspect
@@ -496,3 +497,22 @@ def test_the_stand_ins_have_the_parameters_of_the_published_sources(call: str, p
         found = getattr(found, name)
 
     assert list(inspect.signature(found).parameters) == parameters
+
+
+@pytest.mark.parametrize("version", ["3.7", "3.12"])
+def test_every_file_for_instruments_is_of_their_python(version: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    python = environment_of(version, PYTHONS[version], tmp_path_factory)
+    files = [str(path) for path in CLIENTS.rglob("*.py") if "nion" not in path.parts]  # Nion's Python is 3.12 or later
+    script = "import sys; [compile(open(one, encoding='utf-8').read(), one, 'exec') for one in sys.argv[1:]]; print(len(sys.argv) - 1)"
+    run = subprocess.run([str(python), "-W", "error", "-c", script, *files], env=plain_environment(), capture_output=True, text=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) > 20
+
+
+def test_the_file_for_jeol_keeps_to_the_syntax_of_python_3_5() -> None:
+    tree = ast.parse((CLIENTS / "jeol" / "atomstream_jeol.py").read_text(encoding="utf-8"), feature_version=(3, 5))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+    assert not [type(node).__name__ for node in ast.walk(tree) if isinstance(node, (ast.JoinedStr, ast.AnnAssign))]
+    assert not [one.name for one in functions if one.args.posonlyargs]

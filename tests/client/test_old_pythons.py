@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -13,8 +11,6 @@ from interpreters import NEWEST, OLDEST, environment_of, plain_environment, site
 
 from atomstream_client import Atoms, ResultSubscriber
 from atomstream_service.demo import Launched
-
-MODULES = sorted(path for path in (ROOT / "clients").rglob("*.py") if "nion" not in path.parts)
 
 
 @pytest.mark.parametrize(("version", "packages"), [OLDEST, NEWEST])
@@ -61,12 +57,3 @@ def test_the_client_brings_numpy_and_pyzmq_and_nothing_else(version: str, packag
     assert {path.name.split("-")[0] for path in site.glob("*.dist-info")} == {"atomstream_client", "numpy", "pyzmq"}
     assert 0 < sum(path.stat().st_size for path in ours) < 200_000
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 100_000_000
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "clients").as_posix())
-def test_every_file_for_instruments_keeps_to_the_syntax_of_their_python(path: Path) -> None:
-    oldest = (3, 5) if path.parent.name == "jeol" else (3, 7)
-    tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=oldest)
-    newer = (ast.JoinedStr, ast.AnnAssign) if oldest < (3, 6) else (ast.NamedExpr,)
-
-    assert not [type(node).__name__ for node in ast.walk(tree) if isinstance(node, newer)]
