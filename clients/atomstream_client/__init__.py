@@ -5,7 +5,7 @@
     ControlClient     asks and changes over REST
     CurveKeys         lets the first two in where the service asks for keys
 
-Needs numpy and pyzmq alone and runs on Python 3.8 and later. Not thread-safe where it does not say so.
+Needs numpy and pyzmq alone and runs on Python 3.7 and later. Not thread-safe where it does not say so.
 """
 
 from atomstream_wire import ATOM_COLUMNS, Atoms, EnsembleState, Event, Failure, Frame, FrameReport, Maps, Result

@@ -1,10 +1,11 @@
+from __future__ import annotations
+
 import base64
 import io
 import time
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atomstream_wire import ATOM_COLUMNS
 
@@ -15,6 +16,9 @@ from ._http import Http, Query, quoted
 from ._lease import Lease
 from ._recordings import Recordings
 from ._refinements import Refinements
+
+if TYPE_CHECKING:  # NumPy before 1.21 has no NDArray, and old instruments come with such a NumPy
+    from numpy.typing import NDArray
 
 
 class InferredFrame(NamedTuple):

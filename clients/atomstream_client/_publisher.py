@@ -1,12 +1,13 @@
+from __future__ import annotations
+
 import threading
 import time
 import uuid
 from types import TracebackType
-from typing import Any, Dict, Mapping, Optional, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Type, Union
 
 import numpy as np
 import zmq
-from numpy.typing import NDArray
 
 from atomstream_wire import Frame, WireError, encode_frame
 
@@ -14,7 +15,10 @@ from ._curve import Curve, HandshakeWatch, use_keys
 from ._errors import BadFrame, ClientError, Closed
 from ._socket import open_socket
 
-Channels = Union[NDArray[Any], Mapping[str, NDArray[Any]]]
+if TYPE_CHECKING:  # NumPy before 1.21 has no NDArray, and old instruments come with such a NumPy
+    from numpy.typing import NDArray
+
+Channels = Union["NDArray[Any]", Mapping[str, "NDArray[Any]"]]
 _RETRY_S = 0.002
 
 

@@ -1,7 +1,7 @@
 """The bytes on Atomstream's ZeroMQ sockets: frames in (`atomstream.frame.v1`), results out (`atomstream.result.v1`).
 
 Two public functions a direction: `encode_frame` / `decode_frame` and `encode_result` / `decode_result`. Both ways the
-arrays are the messages' own memory, never copied. Needs numpy alone and runs on Python 3.8 and later.
+arrays are the messages' own memory, never copied. Needs numpy alone and runs on Python 3.7 and later.
 """
 
 from ._arrays import DTYPES

@@ -1,11 +1,15 @@
 """Arrays to bytes and back without a copy."""
 
-from typing import Any, Tuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._errors import WireError
+
+if TYPE_CHECKING:  # NumPy before 1.21 has no NDArray, and old instruments come with such a NumPy
+    from numpy.typing import NDArray
 
 DTYPES = ("u1", "u2", "u4", "i2", "i4", "f4", "f8")
 """Element types a frame may have, each in both byte orders."""

@@ -1,14 +1,18 @@
 """Frames in: `[topic, header, channel 0, channel 1, ...]`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._arrays import dtype_of, from_bytes, shape_of, to_bytes
 from ._errors import WireError
 from ._fields import Fields, as_list, check_schema, dump_header, load_header
+
+if TYPE_CHECKING:  # NumPy before 1.21 has no NDArray, and old instruments come with such a NumPy
+    from numpy.typing import NDArray
 
 FRAME_SCHEMA = "atomstream.frame.v1"
 MAX_PIXELS = 1 << 26

@@ -6,15 +6,19 @@ error/<source>   Failure   instead of both, where a frame can't be processed
 event/<kind>     Event     member, ensemble, drift, engine
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._arrays import dtype_of, from_bytes, shape_of, to_bytes
 from ._errors import WireError
 from ._fields import Fields, as_list, check_schema, dump_header, load_header
+
+if TYPE_CHECKING:  # NumPy before 1.21 has no NDArray, and old instruments come with such a NumPy
+    from numpy.typing import NDArray
 
 RESULT_SCHEMA = "atomstream.result.v1"
 ATOM_COLUMNS = ("y", "x", "class", "p", "p_std", "votes", "sigma_y", "sigma_x", "area", "id")

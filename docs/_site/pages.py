@@ -28,6 +28,7 @@ def write_pages(root: Path) -> None:
         "decisions.md": _decisions(root),
         "changes.md": _moved(root, "CHANGELOG.md"),
         "measured.md": _moved(root, _RESULTS),
+        **{f"at-{file.parent.name}.md": _moved(root, file.relative_to(root).as_posix()) for file in (root / "clients").glob("*/README.md")},
     }
     for name, text in pages.items():
         file = made / name

@@ -1,0 +1,2 @@
+class RegionCoordinateSystem:
+    RELATIVE = "Relative"

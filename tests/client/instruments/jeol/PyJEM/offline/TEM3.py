@@ -1,0 +1,1 @@
+from ..TEM3 import *  # noqa: F403

@@ -1,0 +1,1 @@
+"""What our client calls of PyJEM, as its published source has it."""
