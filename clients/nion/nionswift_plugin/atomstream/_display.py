@@ -1,0 +1,75 @@
+"""The atoms in Swift's own windows: a data item that is drawn anew with every answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from atomstream_client import Atoms
+
+from ._frame import ScanFrame
+from ._picture import picture
+from ._streamer import Counts
+
+Queue = Callable[[Callable[[], None]], None]
+"""Has something run on Swift's thread for windows and documents."""
+
+
+class AtomsItem:
+    """A data item `Atoms: SOURCE`, made where the document has none of that name.
+
+    Only the newest picture waits for Swift's thread: where that is busy, pictures are left out and nothing piles up.
+
+    library : Swift's document, as its API gives it (`api.library`)
+    queue : how to reach Swift's thread (`api.queue_task`)
+    """
+
+    def __init__(self, library: Any, queue: Queue) -> None:
+        self._library = library
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._newest: tuple[str, Any] | None = None
+
+    def show(self, result: Atoms, frame: ScanFrame, counts: Counts) -> None:
+        """Draw an answer; from any thread."""
+        data = _described(result, frame, counts)
+        with self._lock:
+            waits = self._newest is not None
+            self._newest = (f"Atoms: {result.report.source}", data)
+        if not waits:
+            self._queue(self._update)
+
+    def _update(self) -> None:
+        with self._lock:
+            newest, self._newest = self._newest, None
+        if newest is None:
+            return
+        title, data = newest
+        for item in self._library.data_items:
+            if item.title == title:
+                item.set_data_and_metadata(data)
+                return
+        self._library.create_data_item_from_data_and_metadata(data, title)
+
+
+def _described(result: Atoms, frame: ScanFrame, counts: Counts) -> Any:
+    """The picture with the frame's calibration, and how it came about in its metadata."""
+    from nion.data import Calibration, DataAndMetadata  # noqa: PLC0415 - there only in Swift's own Python
+
+    report = result.report
+    axes = None if frame.geometry is None else [Calibration.Calibration(0.0, size, "nm") for size in frame.geometry.pixel_size_nm]
+    metadata = {
+        "atomstream": {
+            "atoms": len(result.atoms),
+            "flags": list(report.flags),
+            "seq": report.seq,
+            "ensemble": f"{report.ensemble.name} {report.ensemble.version}",
+            "generation": report.ensemble.generation,
+            "members_used": list(report.members_used),
+            "latency_ms": dict(report.latency_ms),
+            "scans": {"sent": counts.sent, "dropped": counts.dropped, "failed": counts.failed, "cut_short": counts.cut_short},
+            "lost_by_the_service": dict(report.dropped),
+        }
+    }
+    return DataAndMetadata.new_data_and_metadata(picture(frame.channels[report.channel], result.atoms), dimensional_calibrations=axes, metadata=metadata)

@@ -1,0 +1,266 @@
+"""Run by the tests under Nion's own Python: Nion's simulated microscope, our plug-in, and what was done with the scan, as one JSON object.
+
+driver.py SCENARIO FRAMES RESULTS
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from simulated_instrument import scan_settings, simulated_instrument
+from simulated_specimen import LatticeSpecimen
+
+from atomstream_client import FramePublisher
+from nionswift_plugin.atomstream import AtomsItem, Plugin, ScanStreamer, Settings
+
+SOURCE = "nion/usim_scan_device"
+_LONG_S = 30.0
+
+
+class Breaking(LatticeSpecimen):
+    """A specimen with which an acquisition can be made to fail."""
+
+    broken = False
+
+    def generate_scan_data(self, instrument: Any, parameters: Any) -> Any:
+        if self.broken:
+            raise RuntimeError("the scan device has failed")
+        return super().generate_scan_data(instrument, parameters)
+
+
+class Seen:
+    """What Swift itself announced, in the order of the scans: their frame_index, whether aborted, and a checksum of each channel."""
+
+    def __init__(self, scan: Any) -> None:
+        self.scans: list[dict[str, Any]] = []
+        self._scan = scan
+        self._listener = scan.xdatas_available_event.listen(self._ended)
+
+    def _ended(self, promises: Any) -> None:
+        xdatas = [promise.xdata for promise in promises]
+        metadata = xdatas[0].metadata
+        self.scans.append(
+            {
+                "frame_index": metadata["hardware_source"]["frame_index"],
+                "scan_id": metadata["scan"]["scan_id"],
+                "claims_rows": metadata["hardware_source"]["valid_rows"],
+                "fov_nm": metadata["scan"]["fov_nm"],
+                "offsets": [one.offset for one in xdatas[0].dimensional_calibrations],
+                "aborted": self._scan.is_aborted,
+                "zero_rows": int((xdatas[0].data == 0).all(axis=1).sum()),
+                "sha256": {one.metadata["hardware_source"]["channel_id"]: hashlib.sha256(one.data.tobytes()).hexdigest() for one in xdatas},
+            }
+        )
+
+    def wait(self, more: int) -> None:
+        goal, deadline = len(self.scans) + more, time.monotonic() + _LONG_S
+        while len(self.scans) < goal:
+            assert time.monotonic() < deadline, f"{len(self.scans)} of {goal} scans"
+            time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def playing(scan: Any) -> Iterator[None]:
+    scan.start_playing()
+    yield
+    scan.stop_playing(sync_timeout=_LONG_S)
+
+
+def phases(scan: Any, seen: Seen, each: int) -> dict[str, Any]:
+    """The scan runs and is changed while it does, then it is aborted twice; what is sought is in the frames that the service gets."""
+    # The longest name first: a change holds from the next frame on, so that a phase is known by its frames' geometry.
+    scan_settings(scan, pixel_size=(256, 256), fov_nm=3.0, pixel_time_us=1.0, enabled_channel_indexes=[0, 1])
+    with playing(scan):
+        seen.wait(each)
+        scan_settings(scan, fov_nm=5.0)
+        seen.wait(each)
+        scan_settings(scan, fov_nm=3.0, rotation_rad=0.4)
+        seen.wait(each)
+        scan_settings(scan, pixel_size=(512, 512), fov_nm=6.0, subscan=((0.5, 0.375), (0.25, 0.5)))
+        seen.wait(each)
+        scan_settings(scan, pixel_size=(192, 256), fov_nm=3.0, rotation_rad=0.0, center_nm=(0.7, -0.4))
+        seen.wait(each)
+        scan_settings(scan, pixel_time_us=3.0)
+        seen.wait(2)
+    aborted = [abort(scan, seen, (192, 256), 6.0, 0.15), abort(scan, seen, (24, 16), 20_000.0, 2.0)]
+    return {"aborted": aborted}
+
+
+def abort(scan: Any, seen: Seen, size: tuple[int, int], pixel_time_us: float, after_s: float) -> dict[str, Any]:
+    """Start a scan and abort it; says whether Swift announced it at all."""
+    announced = len(seen.scans)
+    scan_settings(scan, pixel_size=size, pixel_time_us=pixel_time_us)
+    scan.start_playing()
+    time.sleep(after_s)
+    scan.abort_playing(sync_timeout=_LONG_S)
+    empty = scan.get_next_xdatas_to_finish(0.5) == []
+    return {"announced": len(seen.scans) - announced, "next_is_empty": empty}
+
+
+def traps(scan: Any, seen: Seen, specimen: Breaking) -> dict[str, Any]:
+    """Everything that Swift does which a stream has to survive, on small frames."""
+    marks: dict[str, Any] = {}
+
+    def mark(name: str) -> None:
+        marks[name] = len(seen.scans)
+
+    scan_settings(scan, pixel_size=(48, 64), fov_nm=1.0, pixel_time_us=2.0, enabled_channel_indexes=[0, 1])
+    for name in ("first start", "second start"):
+        mark(name)
+        with playing(scan):
+            seen.wait(2)
+    mark("fov change")
+    with playing(scan):
+        seen.wait(1)
+        scan_settings(scan, fov_nm=0.5)
+        seen.wait(3)
+        mark("subscan")
+        scan_settings(scan, pixel_size=(128, 128), fov_nm=6.0, rotation_rad=0.3, subscan=((0.5, 0.375), (0.25, 0.5)), subscan_rotation_rad=0.1)
+        seen.wait(3)
+    scan_settings(scan, pixel_size=(48, 64), fov_nm=1.0, rotation_rad=0.0)
+    mark("failure")
+    specimen.broken = True
+    scan.start_playing()
+    marks["after failure"] = scan.get_next_xdatas_to_finish(5.0)
+    while scan.is_playing:
+        time.sleep(0.01)
+    specimen.broken = False
+    mark("after")
+    with playing(scan):
+        seen.wait(1)
+    mark("suspended")
+    scan_settings(scan, pixel_time_us=200.0)
+    scan.start_playing()
+    time.sleep(0.35)
+    record = scan.get_frame_parameters(2)
+    record.pixel_size, record.fov_nm, record.pixel_time_us = (32, 40), 1.0, 2.0
+    scan.record_immediate(record)
+    scan.stop_playing(sync_timeout=_LONG_S)
+    mark("aborts")
+    marks["aborted"] = [abort(scan, seen, (48, 64), 300.0, 0.5), abort(scan, seen, (16, 8), 100_000.0, 1.9)]
+    return marks
+
+
+def streamed(scenario: str, frames: str, results: str) -> dict[str, Any]:
+    specimen = Breaking()
+    with simulated_instrument(specimen) as (_, scan):
+        document, item, tasks = None, None, []
+        if scenario == "phases":
+            from nion.swift import Facade  # noqa: PLC0415
+            from nion.swift.model import DocumentModel  # noqa: PLC0415
+
+            document = DocumentModel.DocumentModel()
+            item = AtomsItem(Facade.Library(document), tasks.append)
+        plugin = Plugin(Settings(frames, results), None if item is None else lambda: item)
+        assert plugin.wait_for_service()
+        seen = Seen(scan)
+        unheard = FramePublisher("nion/unheard", "tcp://127.0.0.1:9")
+        with unheard, ScanStreamer(scan, unheard) as lonely:
+            begun = time.perf_counter()
+            said = phases(scan, seen, 12) if scenario == "phases" else traps(scan, seen, specimen)
+            said["seconds"] = time.perf_counter() - begun
+            said["unheard"] = counted(lonely.counts)
+        time.sleep(2.0 if document else 0.2)  # the last frame's atoms are on their way
+        if document is not None:
+            for task in list(tasks):
+                task()
+            said["items"] = [described(one) for one in document.data_items]
+        said["counts"] = {source: counted(counts) for source, counts in plugin.counts.items()}
+        said["scans"] = seen.scans
+        plugin.close()
+        if document is not None:
+            document.close()
+    return said
+
+
+def described(item: Any) -> dict[str, Any]:
+    data = item.data
+    return {
+        "title": item.title,
+        "shape": list(data.shape),
+        "dtype": str(data.dtype),
+        "coloured": int((np.ptp(data.astype(int), axis=2) > 0).sum()),
+        "scale_nm": [one.scale for one in item.dimensional_calibrations if one.units == "nm"],
+        "about": item.metadata["atomstream"],
+    }
+
+
+def counted(counts: Any) -> dict[str, int]:
+    return {"scans": counts.scans, "sent": counts.sent, "dropped": counts.dropped, "failed": counts.failed, "cut_short": counts.cut_short}
+
+
+def builtin(frames: str) -> dict[str, Any]:
+    """Nion's own specimen and whole simulated microscope, with its cameras."""
+    import tempfile  # noqa: PLC0415
+
+    from nion.instrumentation import DriftTracker, HardwareSource, scan_base  # noqa: PLC0415
+    from nion.usim_device import DeviceConfiguration  # noqa: PLC0415
+    from nion.utils import Registry  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        HardwareSource.run()
+        DriftTracker.run()
+        scan_base.run(Path(folder))
+        whole = DeviceConfiguration.AcquisitionContextConfiguration(sample_index=2, set_configuration_location=False)
+        plugin = Plugin(Settings(frames))  # before there is any scan device
+        Registry.register_component(whole.instrument, {"instrument_controller", "stem_controller"})
+        Registry.register_component(whole.scan_module, {"scan_module"})
+        scan = HardwareSource.HardwareSourceManager().get_hardware_source_for_hardware_source_id("usim_scan_device")
+        assert plugin.wait_for_service()
+        scan_settings(scan, pixel_size=(128, 128), fov_nm=50.0, pixel_time_us=2.0)
+        seen = Seen(scan)
+        with playing(scan):
+            seen.wait(3)
+        said = {"counts": {source: counted(counts) for source, counts in plugin.counts.items()}, "scans": seen.scans}
+        plugin.close()
+        threads = {thread.name for thread in threading.enumerate() if not thread.daemon}
+        # These would keep the process from ending.
+        whole.ronchigram_camera_device.close()
+        whole.eels_camera_device.close()
+    return {**said, "threads": sorted(threads)}
+
+
+def loaded() -> dict[str, Any]:
+    """What Swift's own loader makes of the plug-in as it was installed."""
+    import pkgutil  # noqa: PLC0415
+
+    from nion.instrumentation import HardwareSource  # noqa: PLC0415
+    from nion.swift.model import PlugInManager  # noqa: PLC0415
+
+    import nionswift_plugin  # noqa: PLC0415
+
+    HardwareSource.run()
+    PlugInManager.register_api_broker_fn(lambda version, ui_version=None: {"version": version})
+    found = [one for one in pkgutil.iter_modules(nionswift_plugin.__path__) if one.name == "atomstream"]
+    adapter = PlugInManager.ModuleAdapter("nionswift_plugin", found[0])
+    adapter.load()
+    module = adapter.loaded_module
+    assert module is not None
+    module.run()
+    running = len(module._running)
+    extensions = [type(one).__name__ for one in PlugInManager.extensions]
+    PlugInManager.unload_plug_ins()
+    return {"manifest": adapter.manifest, "running": running, "extensions": extensions, "left": len(module._running), "file": module.__file__}
+
+
+def main(scenario: str, frames: str = "", results: str = "") -> None:
+    if scenario == "builtin":
+        said = builtin(frames)
+    elif scenario == "loaded":
+        said = loaded()
+    else:
+        said = streamed(scenario, frames, results)
+    print(json.dumps({**said, "ours": sorted(name for name in sys.modules if name.startswith("atomstream_") and "." not in name)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
