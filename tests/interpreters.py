@@ -21,8 +21,8 @@ def environment_of(version: str, packages: tuple[str, ...], factory: pytest.Temp
 
     packages : names for pip; `CLIENT` for our own distribution with what it needs
     """
-    interpreter = _interpreter(version)
-    if interpreter is None:
+    python_there = interpreter(version)
+    if python_there is None:
         pytest.skip(f"no Python {version} on this machine")
     base = factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "-".join(["python", version, *packages]).replace(" ", "_")
@@ -34,8 +34,8 @@ def environment_of(version: str, packages: tuple[str, ...], factory: pytest.Temp
             shutil.copytree(ROOT / "clients", root / "clients", ignore=shutil.ignore_patterns("__pycache__"))
             wanted = [str(root / "clients") if one == CLIENT else one for one in packages]
             # A pip of its own would take longer to get into the environment than all the rest.
-            _run(interpreter, "-m", "venv", "--without-pip", str(root / "venv"))
-            _run(interpreter, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--target", str(site_of(python)), *wanted)
+            _run(python_there, "-m", "venv", "--without-pip", str(root / "venv"))
+            _run(python_there, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--target", str(site_of(python)), *wanted)
             (root / "made").touch()
     return python
 
@@ -55,7 +55,7 @@ def _run(*command: str) -> None:
     subprocess.run(command, env=plain_environment(), check=True, timeout=280)
 
 
-def _interpreter(version: str) -> str | None:
+def interpreter(version: str) -> str | None:
     """A real interpreter of that version, on the path or kept by pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", str(Path.home() / ".pyenv"))) / "versions"
     kept = sorted(pyenv.glob(f"{version}.*/bin/python")) if pyenv.is_dir() else []
@@ -65,6 +65,6 @@ def _interpreter(version: str) -> str | None:
     return None
 
 
-def _says(interpreter: str, version: str) -> bool:
-    run = subprocess.run([interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=False)
+def _says(python: str, version: str) -> bool:
+    run = subprocess.run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=False)
     return run.stdout.strip() == version

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BOND_NM = 0.142
+BOND_NM = 0.142
+"""Distance between neighbouring atoms."""
+
 _REACH = 4.0
 """Standard deviations of the probe beyond which an atom is not drawn."""
 
@@ -91,11 +93,11 @@ class LatticeSpecimen:
 
 def _graphene(extent_nm: float, turned_rad: float) -> NDArray[np.float64]:
     """Sites (y, x) in nm of a square sheet."""
-    count = math.ceil(extent_nm / _BOND_NM)
+    count = math.ceil(extent_nm / BOND_NM)
     i, j = np.mgrid[-count : count + 1, -count : count + 1].reshape(2, -1)
-    across = math.sqrt(3) * _BOND_NM
-    cells = np.stack([1.5 * _BOND_NM * j, across * (i + 0.5 * j)], axis=1)
-    sites = np.concatenate([cells, cells + (_BOND_NM, 0.0)])
+    across = math.sqrt(3) * BOND_NM
+    cells = np.stack([1.5 * BOND_NM * j, across * (i + 0.5 * j)], axis=1)
+    sites = np.concatenate([cells, cells + (BOND_NM, 0.0)])
     cos, sin = math.cos(turned_rad), math.sin(turned_rad)
     sites = sites @ np.array([[cos, -sin], [sin, cos]])
     return np.asarray(sites[(np.abs(sites) <= extent_nm / 2).all(axis=1)])

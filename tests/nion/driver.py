@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,9 @@ class Breaking(LatticeSpecimen):
 class Seen:
     """What Swift itself announced, in the order of the scans: their frame_index, whether aborted, and a checksum of each channel."""
 
-    def __init__(self, scan: Any) -> None:
+    def __init__(self, scan: Any, idle: Callable[[], None] = lambda: None) -> None:
         self.scans: list[dict[str, Any]] = []
+        self._idle = idle
         self._scan = scan
         self._listener = scan.xdatas_available_event.listen(self._ended)
 
@@ -65,6 +66,7 @@ class Seen:
         goal, deadline = len(self.scans) + more, time.monotonic() + _LONG_S
         while len(self.scans) < goal:
             assert time.monotonic() < deadline, f"{len(self.scans)} of {goal} scans"
+            self._idle()
             time.sleep(0.005)
 
 
@@ -77,7 +79,7 @@ def playing(scan: Any) -> Iterator[None]:
 
 def phases(scan: Any, seen: Seen, each: int) -> dict[str, Any]:
     """The scan runs and is changed while it does, then it is aborted twice; what is sought is in the frames that the service gets."""
-    # The longest name first: a change holds from the next frame on, so that a phase is known by its frames' geometry.
+    # A change holds from one of the next frames on; which one is known by what the frames say of themselves.
     scan_settings(scan, pixel_size=(256, 256), fov_nm=3.0, pixel_time_us=1.0, enabled_channel_indexes=[0, 1])
     with playing(scan):
         seen.wait(each)
@@ -150,35 +152,40 @@ def traps(scan: Any, seen: Seen, specimen: Breaking) -> dict[str, Any]:
     return marks
 
 
+@contextlib.contextmanager
+def document() -> Iterator[tuple[Any, Callable[[], None]]]:
+    """Swift's API with a document in memory, and what Swift's windows do all the time."""
+    from nion.swift import Facade  # noqa: PLC0415
+    from nion.swift.test import TestContext  # noqa: PLC0415
+
+    Facade.initialize()
+    setup = TestContext.TestSetup(set_global=True)
+    with TestContext.create_memory_context() as context:
+        controller = context.create_document_controller_with_application()
+        yield Facade.get_api("~1.0"), controller.periodic
+    del setup
+
+
 def streamed(scenario: str, frames: str, results: str) -> dict[str, Any]:
     specimen = Breaking()
-    with simulated_instrument(specimen) as (_, scan):
-        document, item, tasks = None, None, []
-        if scenario == "phases":
-            from nion.swift import Facade  # noqa: PLC0415
-            from nion.swift.model import DocumentModel  # noqa: PLC0415
-
-            document = DocumentModel.DocumentModel()
-            item = AtomsItem(Facade.Library(document), tasks.append)
-        plugin = Plugin(Settings(frames, results), None if item is None else lambda: item)
+    with contextlib.ExitStack() as stack:
+        api, periodic = stack.enter_context(document()) if scenario == "phases" else (None, lambda: None)
+        _, scan = stack.enter_context(simulated_instrument(specimen))
+        plugin = Plugin(Settings(frames, results), None if api is None else lambda: AtomsItem(api.library, api.queue_task))
+        stack.callback(plugin.close)
         assert plugin.wait_for_service()
-        seen = Seen(scan)
-        unheard = FramePublisher("nion/unheard", "tcp://127.0.0.1:9")
-        with unheard, ScanStreamer(scan, unheard) as lonely:
-            begun = time.perf_counter()
-            said = phases(scan, seen, 12) if scenario == "phases" else traps(scan, seen, specimen)
-            said["seconds"] = time.perf_counter() - begun
-            said["unheard"] = counted(lonely.counts)
-        time.sleep(2.0 if document else 0.2)  # the last frame's atoms are on their way
-        if document is not None:
-            for task in list(tasks):
-                task()
-            said["items"] = [described(one) for one in document.data_items]
+        seen = Seen(scan, periodic)
+        unheard = stack.enter_context(FramePublisher("nion/unheard", "tcp://127.0.0.1:9"))
+        lonely = stack.enter_context(ScanStreamer(scan, unheard))
+        begun = time.perf_counter()
+        said = phases(scan, seen, 12) if scenario == "phases" else traps(scan, seen, specimen)
+        said["seconds"] = time.perf_counter() - begun
+        time.sleep(2.0 if api else 0.2)  # the last frame's atoms are on their way
+        periodic()
+        said["items"] = [described(one) for one in api.library.data_items if one.title.startswith("Atoms")] if api else []
+        said["unheard"] = counted(lonely.counts)
         said["counts"] = {source: counted(counts) for source, counts in plugin.counts.items()}
         said["scans"] = seen.scans
-        plugin.close()
-        if document is not None:
-            document.close()
     return said
 
 

@@ -47,7 +47,7 @@ def scan_frame(images: Sequence[Any], *, rows: int | None = None) -> ScanFrame:
     size = _pixel_size_nm(first)
     height, width = first.data.shape
     geometry = None if size is None else _geometry((height, width), size, scan)
-    vendor: dict[str, Any] = {"nion": metadata, "geometry": None if geometry is None else geometry.as_json(), "cut_short": rows is not None}
+    vendor: dict[str, Any] = {"nion": metadata, "geometry": None if geometry is None else geometry.as_json(), "cut_short": rows is not None, "rows": height if rows is None else rows}
     about: dict[str, Any] = {
         "units": {name: unit for name, one in _named(images) if (unit := one.intensity_calibration.units)},
         "pixel_size": None if geometry is None else geometry.pixel_size_nm,
