@@ -223,10 +223,17 @@ def builtin(frames: str) -> dict[str, Any]:
         Registry.register_component(whole.scan_module, {"scan_module"})
         scan = HardwareSource.HardwareSourceManager().get_hardware_source_for_hardware_source_id("usim_scan_device")
         assert plugin.wait_for_service()
-        scan_settings(scan, pixel_size=(128, 128), fov_nm=50.0, pixel_time_us=2.0)
         seen = Seen(scan)
-        with playing(scan):
-            seen.wait(3)
+        # The same place seen in four ways, one after the other.
+        for settings in (
+            {"pixel_size": (192, 192), "fov_nm": 300.0, "pixel_time_us": 1.0},
+            {"fov_nm": 120.0, "center_nm": (30.0, -20.0)},
+            {"rotation_rad": 0.5},
+            {"pixel_size": (256, 256), "fov_nm": 160.0, "subscan": ((0.6, 0.4), (0.5, 0.25)), "subscan_rotation_rad": 0.2},
+        ):
+            scan_settings(scan, **settings)
+            with playing(scan):
+                seen.wait(1)
         said = {"counts": {source: counted(counts) for source, counts in plugin.counts.items()}, "scans": seen.scans}
         plugin.close()
         threads = {thread.name for thread in threading.enumerate() if not thread.daemon}

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import pytest
 import zmq
 from conftest import ROOT
 from nion_python import NionPython, nion_python
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from atomstream_client import Atoms, Failure, ResultSubscriber
 from atomstream_models.metrics import score
@@ -75,6 +77,11 @@ def traps(nion: NionPython) -> Streamed:
 
 
 @pytest.fixture(scope="module")
+def builtin(nion: NionPython) -> Streamed:
+    return _heard(nion, "builtin")
+
+
+@pytest.fixture(scope="module")
 def show(nion: NionPython, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streamed]:
     """The phases of the driver, answered by the shipped ensemble."""
     folder = tmp_path_factory.mktemp("service")
@@ -118,6 +125,21 @@ def _phase(answer: Atoms) -> str:
 
 def _complete(show: Streamed) -> list[Atoms]:
     return [answer for answer in show.answers if not answer.report.vendor["cut_short"]]
+
+
+def _placed(frame: Frame) -> ScanGeometry:
+    return ScanGeometry.from_json(frame.vendor["geometry"])
+
+
+def _agreement(view: Frame, overview: Frame, placed: ScanGeometry | None = None) -> float:
+    """Correlation of a scan with what the overview shows at the same places in nm, both smoothed."""
+    geometry = placed or _placed(view)
+    image = gaussian_filter(view.channels["HAADF"], 3)
+    pixels = np.moveaxis(np.mgrid[: image.shape[0], : image.shape[1]], 0, -1).reshape(-1, 2)
+    wide = _placed(overview)
+    smooth = gaussian_filter(overview.channels["HAADF"], 3 * geometry.pixel_size_nm[0] / wide.pixel_size_nm[0])
+    there = map_coordinates(smooth, wide.to_px(geometry.to_nm(pixels)).T, order=1, mode="nearest")
+    return float(np.corrcoef(image.ravel(), there)[0, 1])
 
 
 def test_every_scan_is_answered_or_its_loss_is_counted(show: Streamed) -> None:
@@ -291,12 +313,25 @@ def test_scans_that_nobody_hears_are_counted_and_do_not_wait(traps: Streamed) ->
     assert unheard["sent"] == unheard["failed"] == 0
 
 
-def test_nions_own_specimen_streams_too_and_the_process_ends_by_itself(nion: NionPython) -> None:
-    heard = _heard(nion, "builtin")
+def test_nions_own_specimen_streams_too_and_the_process_ends_by_itself(builtin: Streamed) -> None:
+    assert builtin.said["counts"][SOURCE]["sent"] == len(builtin.frames) == len(builtin.said["scans"])
+    assert builtin.said["threads"]  # which only closing the cameras ends
 
-    assert heard.said["counts"][SOURCE]["sent"] == len(heard.frames) == len(heard.said["scans"])
-    assert {frame.pixel_size for frame in heard.frames} == {(50 / 128, 50 / 128)}
-    assert heard.said["threads"]  # which only closing the cameras ends
+
+def test_a_place_in_nm_is_the_same_in_every_scan_that_nions_own_generator_makes(builtin: Streamed) -> None:
+    views = {str(frame.vendor["geometry"]): frame for frame in builtin.frames}.values()
+    overview, *others = views
+
+    assert len(others) == 3
+    for view in others:
+        right, placed = _agreement(view, overview), _placed(view)
+        turned_back = replace(placed, rotation_rad=-placed.rotation_rad)
+        elsewhere = replace(placed, center_nm=(-placed.center_nm[0], -placed.center_nm[1]))
+        print(f"{placed}: {right:.3f}, turned back {_agreement(view, overview, turned_back):.3f}, elsewhere {_agreement(view, overview, elsewhere):.3f}")
+        assert right > 0.8
+        assert _agreement(view, overview, elsewhere) < right - 0.1
+        if placed.rotation_rad:
+            assert _agreement(view, overview, turned_back) < right - 0.1
 
 
 def test_swift_finds_the_plug_in_starts_it_and_ends_it(nion: NionPython) -> None:
