@@ -35,9 +35,7 @@ class NionPython:
         self._environment = {**plain_environment(), "PYTHONPATH": ":".join(map(str, folders)), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def start(self, script: Path, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [str(self._python), str(script), *arguments], env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return subprocess.Popen([str(self._python), str(script), *arguments], env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def finish(self, process: subprocess.Popen[str], timeout_s: float = 120) -> dict[str, Any]:
         """The JSON object that a script printed last; it has to end by itself and without an error."""

@@ -97,7 +97,7 @@ def _graphene(extent_nm: float, turned_rad: float) -> NDArray[np.float64]:
     i, j = np.mgrid[-count : count + 1, -count : count + 1].reshape(2, -1)
     across = math.sqrt(3) * BOND_NM
     cells = np.stack([1.5 * BOND_NM * j, across * (i + 0.5 * j)], axis=1)
-    sites = np.concatenate([cells, cells + (BOND_NM, 0.0)])
+    sites = np.concatenate([cells, cells + np.array([BOND_NM, 0.0])])
     cos, sin = math.cos(turned_rad), math.sin(turned_rad)
     sites = sites @ np.array([[cos, -sin], [sin, cos]])
     return np.asarray(sites[(np.abs(sites) <= extent_nm / 2).all(axis=1)])

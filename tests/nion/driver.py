@@ -13,14 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from simulated_instrument import scan_settings, simulated_instrument
-from simulated_specimen import LatticeSpecimen
 
 from atomstream_client import FramePublisher
 from nionswift_plugin.atomstream import AtomsItem, Plugin, ScanStreamer, Settings
+from simulated_instrument import scan_settings, simulated_instrument
+from simulated_specimen import LatticeSpecimen
 
 SOURCE = "nion/usim_scan_device"
 _LONG_S = 30.0
@@ -243,6 +244,21 @@ def builtin(frames: str) -> dict[str, Any]:
     return {**said, "threads": sorted(threads)}
 
 
+def script(frames: str, results: str) -> dict[str, Any]:
+    """What Swift's Run Script window does with our script."""
+    file = Path(sys.modules["simulated_instrument"].__file__ or "").with_name("stream_once.py")
+    lines: list[str] = []
+    broker = SimpleNamespace(get_interactive=lambda version: SimpleNamespace(cancelled=False))
+    names: dict[str, Any] = {"__name__": "script", "print": lines.append}
+    with simulated_instrument(LatticeSpecimen()) as (_, scan):
+        scan_settings(scan, pixel_size=(128, 160), fov_nm=1.6, pixel_time_us=2.0)
+        exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), names)
+        names["SETTINGS"], names["SCANS"] = Settings(frames, results), 3
+        with playing(scan):
+            names["script_main"](broker)
+    return {"lines": lines}
+
+
 def loaded() -> dict[str, Any]:
     """What Swift's own loader makes of the plug-in as it was installed."""
     import pkgutil  # noqa: PLC0415
@@ -269,6 +285,8 @@ def loaded() -> dict[str, Any]:
 def main(scenario: str, frames: str = "", results: str = "") -> None:
     if scenario == "builtin":
         said = builtin(frames)
+    elif scenario == "script":
+        said = script(frames, results)
     elif scenario == "loaded":
         said = loaded()
     else:

@@ -15,11 +15,12 @@ import pytest
 import zmq
 from conftest import ROOT
 from nion_python import NionPython, nion_python
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from atomstream_client import Atoms, Failure, ResultSubscriber
 from atomstream_models.metrics import score
-from atomstream_service.demo import launched
+from atomstream_service.demo import Launched, launched
 from atomstream_wire import Frame, decode_frame
 from nionswift_plugin.atomstream import ScanGeometry
 from simulated_specimen import BOND_NM, LatticeSpecimen
@@ -82,10 +83,16 @@ def builtin(nion: NionPython) -> Streamed:
 
 
 @pytest.fixture(scope="module")
-def show(nion: NionPython, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streamed]:
-    """The phases of the driver, answered by the shipped ensemble."""
-    folder = tmp_path_factory.mktemp("service")
-    with launched(folder / "state", config=CONFIG) as service, ResultSubscriber(service.results, kinds=("atoms", "error"), source=SOURCE) as results:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
+    """The shipped ensemble, which loses no frame and looks at scans that were cut short, too."""
+    with launched(tmp_path_factory.mktemp("service") / "state", config=CONFIG) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def show(nion: NionPython, service: Launched) -> Streamed:
+    """The phases of the driver, answered by the service."""
+    with ResultSubscriber(service.results, kinds=("atoms", "error"), source=SOURCE) as results:
         answers: list[Atoms] = []
         failures: list[Failure] = []
         stop = threading.Event()
@@ -106,7 +113,7 @@ def show(nion: NionPython, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             stop.set()
             reader.join()
         assert not failures, failures
-        yield Streamed(said, [], answers, service.control().status()["streams"][SOURCE])
+        return Streamed(said, [], answers, service.control().status()["streams"][SOURCE])
 
 
 def _in_nm(answer: Atoms) -> ScanGeometry:
@@ -121,6 +128,12 @@ def _phase(answer: Atoms) -> str:
     if geometry.shape[0] != geometry.shape[1]:
         return "slower" if nion["hardware_source"]["pixel_time_us"] > 1 else "non-square"
     return "rotation" if geometry.rotation_rad else "field of view" if geometry.fov_nm[0] > 4 else "start"
+
+
+def _within(yx_px: NDArray[np.float64], shape: tuple[int, int], margin: float) -> NDArray[np.bool_]:
+    """Which positions are in the frame by a margin."""
+    last = np.array(shape) - 1 - margin
+    return np.asarray(np.all((yx_px > margin) & (yx_px < last), axis=1))
 
 
 def _complete(show: Streamed) -> list[Atoms]:
@@ -166,8 +179,7 @@ def test_atoms_are_where_the_specimen_has_them_whatever_the_scan_does(show: Stre
         geometry = _in_nm(answer)
         in_frame = geometry.to_px(specimen.atoms_nm)
         margin = EDGE_NM / geometry.pixel_size_nm[0]
-        near = ((in_frame > -margin) & (in_frame < np.array(geometry.shape) - 1 + margin)).all(axis=1)
-        required = ((in_frame > margin) & (in_frame < np.array(geometry.shape) - 1 - margin)).all(axis=1)
+        near, required = _within(in_frame, geometry.shape, -margin), _within(in_frame, geometry.shape, margin)
         found = score(geometry.to_nm(answer.atoms[:, :2]), specimen.atoms_nm[near], MATCH_NM, required[near])
         f1[_phase(answer)].append(found.f1)
         errors_pm[_phase(answer)].append(1000 * found.rmse_px)
@@ -246,7 +258,7 @@ def test_every_frame_brings_its_own_pixel_size_where_the_field_of_view_changes_i
 
     assert (1 / 64, 1 / 64) in sizes
     assert (0.5 / 64, 0.5 / 64) in sizes
-    assert [frame.fov_nm for frame in traps.between("first start", "second start")][0] == (0.75, 1.0)  # Nion's is the longer side
+    assert next(iter(traps.between("first start", "second start"))).fov_nm == (0.75, 1.0)  # Nion's is the longer side
 
 
 def test_a_subscan_lies_where_it_is_and_not_where_swifts_calibration_puts_it(traps: Streamed) -> None:
@@ -341,3 +353,12 @@ def test_swift_finds_the_plug_in_starts_it_and_ends_it(nion: NionPython) -> None
     assert Path(said["file"]).is_relative_to(nion.installed)
     assert (said["running"], said["left"]) == (1, 0)
     assert said["extensions"] == ["AtomstreamExtension"]
+
+
+def test_the_script_prints_what_is_found_in_the_next_scans(nion: NionPython, service: Launched) -> None:
+    said = nion.finish(nion.start(DRIVER, "script", service.frames, service.results))
+    *scans, end = said["lines"]
+
+    assert len(scans) == 3
+    assert all(" host, " in line and " impurity; " in line and line.endswith("unselected") for line in scans)
+    assert end.endswith("3 answered")

@@ -16,7 +16,7 @@ from ._geometry import Pair, ScanGeometry, turned
 _NM = {"nm": 1.0, "pm": 1e-3, "\u00c5": 0.1, "\u212b": 0.1, "A": 0.1, "um": 1e3, "\u00b5m": 1e3, "\u03bcm": 1e3, "mm": 1e6, "m": 1e9}
 """Units of length as programs write them, ångström and µ in both of their characters."""
 _BEAM = {"high_tension": "energy_eV", "defocus": "defocus_m"}
-_DTYPES = frozenset("u1 u2 u4 i2 i4 f4 f8".split())
+_DTYPES = frozenset(("u1", "u2", "u4", "i2", "i4", "f4", "f8"))
 _SUBSCAN = " Subscan"
 """What Swift appends to the names of channels while a sub-scan runs."""
 
@@ -47,7 +47,8 @@ def scan_frame(images: Sequence[Any], *, rows: int | None = None) -> ScanFrame:
     size = _pixel_size_nm(first)
     height, width = first.data.shape
     geometry = None if size is None else _geometry((height, width), size, scan)
-    vendor: dict[str, Any] = {"nion": metadata, "geometry": None if geometry is None else geometry.as_json(), "cut_short": rows is not None, "rows": height if rows is None else rows}
+    scanned = height if rows is None else rows
+    vendor = {"nion": metadata, "geometry": None if geometry is None else geometry.as_json(), "cut_short": rows is not None, "rows": scanned}
     about: dict[str, Any] = {
         "units": {name: unit for name, one in _named(images) if (unit := one.intensity_calibration.units)},
         "pixel_size": None if geometry is None else geometry.pixel_size_nm,
@@ -58,7 +59,7 @@ def scan_frame(images: Sequence[Any], *, rows: int | None = None) -> ScanFrame:
         "frame": _count(source.get("frame_index")),
         "series": _text(source.get("view_id")),
         "complete": rows is None,
-        "valid_rows": (0, height if rows is None else rows),
+        "valid_rows": (0, scanned),
         "dwell_us": _number(source.get("pixel_time_us")),
         "t_end": _seconds(first.timestamp),
         "beam": _beam(_mapping(metadata, "instrument")),
@@ -76,7 +77,7 @@ def rows_scanned(images: Sequence[NDArray[Any]], aborted: bool, rows_before: int
     aborted : whether Swift says that the scan was aborted; it may say so a moment too late
     rows_before : rows that this scan was last seen to have, 0 where it was not seen
     """
-    height, width = images[0].shape
+    height, width = (int(side) for side in images[0].shape)
     rows = max(_pixels(image) for image in images) // width
     if rows == height:
         # An instrument that leaves other things than 0 in rows that it did not scan is vouched for as far as it was seen.
@@ -84,14 +85,17 @@ def rows_scanned(images: Sequence[NDArray[Any]], aborted: bool, rows_before: int
     if aborted:
         return rows
     # No analogue detector is exactly 0 to the end of a frame. One that counts electrons may be, over vacuum, and so is one that is switched off.
-    counts = all(np.array_equal(image, np.rint(image)) for image in images)
-    return None if counts or rows == height - 1 else rows
+    return None if rows == height - 1 or all(np.array_equal(image, np.rint(image)) for image in images) else rows
 
 
 def _pixels(image: NDArray[Any]) -> int:
-    """Pixels up to the last one that is not 0, in the order of a scan."""
-    held = np.flatnonzero(image)
-    return int(held[-1]) + 1 if len(held) else 0
+    """Pixels up to the last one that is not 0, in the order of a scan; a look at the last row where nothing is missing."""
+    height, width = (int(side) for side in image.shape)
+    for row in range(height - 1, -1, -1):
+        held = np.flatnonzero(image[row])
+        if len(held):
+            return row * width + int(held[-1]) + 1
+    return 0
 
 
 def _geometry(shape: tuple[int, int], size_nm: Pair, scan: Mapping[str, Any]) -> ScanGeometry:

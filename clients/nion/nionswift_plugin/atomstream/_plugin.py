@@ -18,6 +18,9 @@ from ._streamer import Counts, ScanStreamer
 
 log = logging.getLogger("atomstream")
 
+_KEPT = 4
+"""Frames that wait for their atoms, to be shown with them."""
+
 
 def source_of(device: Any) -> str:
     """What a scan device's frames are called: `nion/` and Nion's own name for it."""
@@ -89,7 +92,7 @@ class Plugin:
             if source in self._lines:
                 return
             publisher = FramePublisher(source, settings.frames, curve=settings.curve)
-            streamer = ScanStreamer(device, publisher)
+            streamer = ScanStreamer(device, publisher, keep=0 if self._display is None else _KEPT)
             reader = None
             if self._display is not None:
                 reader = AtomsReader(settings.results, source, publisher.session, self._shower(streamer), settings.curve)

@@ -18,9 +18,6 @@ from ._running import RunningScan
 
 log = logging.getLogger("atomstream")
 
-_KEPT = 8
-"""Frames that wait for their atoms, to be shown with them."""
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -50,10 +47,12 @@ class ScanStreamer:
 
     device : Nion's scan hardware source
     publisher : where the frames go, and nobody else's; it stays the caller's to close
+    keep : the last frames that `frame` knows
     """
 
-    def __init__(self, device: Any, publisher: FramePublisher) -> None:
+    def __init__(self, device: Any, publisher: FramePublisher, *, keep: int = 0) -> None:
         self._device = device
+        self._keep = keep
         self._publisher = publisher
         self._lock = threading.Lock()
         self._running = RunningScan()
@@ -72,7 +71,7 @@ class ScanStreamer:
         return self._counts
 
     def frame(self, seq: int) -> ScanFrame | None:
-        """The scan that went out with this number, if it is one of the last few."""
+        """The scan that went out with this `seq`, if it is among those that are kept."""
         with self._lock:
             return self._kept.get(seq)
 
@@ -98,7 +97,7 @@ class ScanStreamer:
                 self._running.add(channel.data_channel_id, xdata)
 
     def _ended(self, promises: Sequence[Any]) -> None:
-        with self._harmless():
+        with self._harmless(a_scan=True):
             # Swift announces every section of a frame that is scanned section by section; the last one completes it.
             if self._sectioned:
                 return
@@ -122,7 +121,8 @@ class ScanStreamer:
     def _came_to_no_end(self) -> None:
         rows, parts = self._running.rows, self._running.take()
         if parts:
-            self._send(parts, rows)
+            with self._harmless(a_scan=True):
+                self._send(parts, rows)
 
     def _send(self, xdatas: Sequence[Any], rows: int | None) -> None:
         frame = scan_frame(xdatas, rows=rows)
@@ -136,18 +136,18 @@ class ScanStreamer:
             counts = self._counts
             self._counts = replace(counts, sent=counts.sent + out, dropped=counts.dropped + (not out), cut_short=counts.cut_short + (rows is not None))
             self._kept[seq] = frame
-            if len(self._kept) > _KEPT:
+            if len(self._kept) > self._keep:
                 self._kept.popitem(last=False)
 
     @contextlib.contextmanager
-    def _harmless(self) -> Iterator[None]:
+    def _harmless(self, a_scan: bool = False) -> Iterator[None]:
         """Keep every surprise from Swift's acquisition thread, and count the scan that it cost."""
         try:
             yield
         except Exception as error:
             with self._lock:
-                self._counts = replace(self._counts, failed=self._counts.failed + 1)
-            self._complain(f"a scan was not sent: {type(error).__name__}: {error}")
+                self._counts = replace(self._counts, failed=self._counts.failed + a_scan)
+            self._complain(f"{'a scan was not sent' if a_scan else 'rows were not understood'}: {type(error).__name__}: {error}")
 
     def _complain(self, words: str) -> None:
         """Say it once, not with every scan."""
