@@ -57,4 +57,4 @@ elit: install-dev
 	$(BIN)/python benchmarks/elit.py elit-runs $(ARGS)
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) .venv-nion dist build

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sys
 import threading
 import time
@@ -259,27 +260,37 @@ def script(frames: str, results: str) -> dict[str, Any]:
     return {"lines": lines}
 
 
-def loaded() -> dict[str, Any]:
-    """What Swift's own loader makes of the plug-in as it was installed."""
-    import pkgutil  # noqa: PLC0415
+def loaded(frames: str, results: str) -> dict[str, Any]:
+    """Swift's own loader with all plug-ins that are installed: Nion's instrumentation kit, its simulated microscope, ours."""
+    import tempfile  # noqa: PLC0415
 
     from nion.instrumentation import HardwareSource  # noqa: PLC0415
     from nion.swift.model import PlugInManager  # noqa: PLC0415
+    from nion.utils import Registry  # noqa: PLC0415
 
-    import nionswift_plugin  # noqa: PLC0415
-
-    HardwareSource.run()
-    PlugInManager.register_api_broker_fn(lambda version, ui_version=None: {"version": version})
-    found = [one for one in pkgutil.iter_modules(nionswift_plugin.__path__) if one.name == "atomstream"]
-    adapter = PlugInManager.ModuleAdapter("nionswift_plugin", found[0])
-    adapter.load()
-    module = adapter.loaded_module
-    assert module is not None
-    module.run()
-    running = len(module._running)
-    extensions = [type(one).__name__ for one in PlugInManager.extensions]
-    PlugInManager.unload_plug_ins()
-    return {"manifest": adapter.manifest, "running": running, "extensions": extensions, "left": len(module._running), "file": module.__file__}
+    with document() as (api, _), tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "atomstream-nion.toml"
+        settings.write_text(f'frames = "{frames}"\nresults = "{results}"\n', encoding="utf-8")
+        os.environ["ATOMSTREAM_NION"] = str(settings)
+        # What Swift does before it loads plug-ins, where it has windows.
+        application = api.application._application
+        application._initialize_event_loop()
+        application.ui.get_configuration_location = lambda: folder
+        PlugInManager.load_plug_ins("", folder, None)
+        module = sys.modules["nionswift_plugin.atomstream"]
+        (plugin,) = module._running
+        assert plugin.wait_for_service()
+        scan = HardwareSource.HardwareSourceManager().get_hardware_source_for_hardware_source_id("usim_scan_device")
+        seen = Seen(scan)
+        with playing(scan):
+            seen.wait(1)
+        said: dict[str, Any] = {"file": module.__file__, "scans": seen.scans}
+        said["counts"] = {source: counted(counts) for source, counts in plugin.counts.items()}
+        PlugInManager.unload_plug_ins()
+        for cameras in Registry.get_components_by_type("camera_module"):
+            cameras.camera_device.close()
+        said["left"] = len(module._running)
+    return said
 
 
 def main(scenario: str, frames: str = "", results: str = "") -> None:
@@ -288,7 +299,7 @@ def main(scenario: str, frames: str = "", results: str = "") -> None:
     elif scenario == "script":
         said = script(frames, results)
     elif scenario == "loaded":
-        said = loaded()
+        said = loaded(frames, results)
     else:
         said = streamed(scenario, frames, results)
     print(json.dumps({**said, "ours": sorted(name for name in sys.modules if name.startswith("atomstream_") and "." not in name)}))

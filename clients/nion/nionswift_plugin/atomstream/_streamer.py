@@ -54,7 +54,8 @@ class ScanStreamer:
         self._device = device
         self._keep = keep
         self._publisher = publisher
-        self._lock = threading.Lock()
+        # Swift fires these events on its acquisition thread, and the last one also on others.
+        self._lock = threading.RLock()
         self._running = RunningScan()
         self._sectioned = False
         self._counts = Counts()
@@ -132,21 +133,20 @@ class ScanStreamer:
         except KeysRefused as error:
             out = False
             self._complain(str(error))
-        with self._lock:
-            counts = self._counts
-            self._counts = replace(counts, sent=counts.sent + out, dropped=counts.dropped + (not out), cut_short=counts.cut_short + (rows is not None))
-            self._kept[seq] = frame
-            if len(self._kept) > self._keep:
-                self._kept.popitem(last=False)
+        counts = self._counts
+        self._counts = replace(counts, sent=counts.sent + out, dropped=counts.dropped + (not out), cut_short=counts.cut_short + (rows is not None))
+        self._kept[seq] = frame
+        if len(self._kept) > self._keep:
+            self._kept.popitem(last=False)
 
     @contextlib.contextmanager
     def _harmless(self, a_scan: bool = False) -> Iterator[None]:
         """Keep every surprise from Swift's acquisition thread, and count the scan that it cost."""
         try:
-            yield
-        except Exception as error:
             with self._lock:
-                self._counts = replace(self._counts, failed=self._counts.failed + a_scan)
+                yield
+        except Exception as error:
+            self._counts = replace(self._counts, failed=self._counts.failed + a_scan)
             self._complain(f"{'a scan was not sent' if a_scan else 'rows were not understood'}: {type(error).__name__}: {error}")
 
     def _complain(self, words: str) -> None:
