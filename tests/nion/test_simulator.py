@@ -294,13 +294,13 @@ def test_negative_values_stay_what_they_are(traps: Streamed) -> None:
 
 
 def test_an_aborted_scan_is_sent_with_its_rows_whether_swift_calls_it_complete_or_never_mentions_it(traps: Streamed) -> None:
-    unmentioned, complete = traps.said["aborted"]
-    last, aborted = traps.frames[-2:]
+    tried = traps.said["aborted"]
+    aborted = traps.frames[-len(tried) :]
 
-    assert (unmentioned["announced"], complete["announced"]) == (0, 1)
+    assert {one["announced"] for one in tried} == {0, 1}
     assert traps.said["scans"][-1]["claims_rows"] == 16  # all of them, says Swift
     assert traps.said["scans"][-1]["zero_rows"] > 10
-    for frame in (last, aborted):
+    for frame in aborted:
         assert not frame.complete
         assert frame.vendor["cut_short"]
         assert frame.valid_rows is not None
@@ -309,7 +309,7 @@ def test_an_aborted_scan_is_sent_with_its_rows_whether_swift_calls_it_complete_o
         assert 0 < rows < image.shape[0]
         assert image[:rows].any(axis=1).all()
         assert not image[rows + 1 :].any()  # neither what was not scanned nor what is left of the scan before
-    assert all(one["next_is_empty"] for one in traps.said["aborted"])
+    assert all(one["next_is_empty"] for one in tried)
 
 
 def test_a_scan_that_makes_way_for_another_is_not_forgotten(traps: Streamed) -> None:
