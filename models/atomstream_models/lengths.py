@@ -1,8 +1,14 @@
-"""Units of length as microscopes and ImageJ write them."""
+"""Units of length as microscopes, ImageJ and HyperSpy write them."""
 
 from __future__ import annotations
 
-_NM = {"pm": 1e-3, "angstrom": 0.1, "å": 0.1, r"\u00c5": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, r"\u00b5m": 1e3, "micron": 1e3, "microns": 1e3}
+_NM = {
+    "pm": 1e-3,
+    **dict.fromkeys(("angstrom", "angstroms", "å", r"\u00c5", "a"), 0.1),
+    "nm": 1.0,
+    **dict.fromkeys(("um", "µm", "μm", r"\u00b5m", "micron", "microns"), 1e3),
+    **dict.fromkeys(("m", "meters"), 1e9),
+}
 """In nm, in small letters; ImageJ writes letters beyond ASCII as Java does."""
 
 

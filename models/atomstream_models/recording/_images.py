@@ -32,13 +32,13 @@ class ImageStack:
 
     name : of the dataset
     shape : (frames, rows, columns)
-    pixel_nm : side of a pixel, where the file says it and pixels are square
+    pixel_nm : (y, x) of a pixel, where the file says it
     """
 
     name: str
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
-    pixel_nm: float | None
+    pixel_nm: tuple[float, float] | None
     _file: h5py.File
     _data: h5py.Dataset
 
@@ -52,9 +52,14 @@ class ImageStack:
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self[k] for k in range(len(self)))
 
-    def whole(self) -> NDArray[Any]:
-        """All frames at once."""
-        images: NDArray[Any] = self._data[: self.shape[0]] if self._data.ndim == 3 else self._data[()][None]
+    @property
+    def together(self) -> int:
+        """How many frames lie in one piece and are best read at once."""
+        return self._data.chunks[0] if self._data.ndim == 3 and self._data.chunks is not None else 1
+
+    def part(self, first: int, end: int) -> NDArray[Any]:
+        """Frames from `first` to the one before `end`."""
+        images: NDArray[Any] = self._data[first:end] if self._data.ndim == 3 else self._data[()][None]
         return images
 
     def close(self) -> None:
@@ -149,16 +154,14 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _pixel_nm(data: h5py.Dataset) -> float | None:
-    """The step of both axes of an NXdata group, where they are lengths and agree."""
+def _pixel_nm(data: h5py.Dataset) -> tuple[float, float] | None:
+    """The steps of both axes of an NXdata group, where they are lengths."""
     group = data.parent
     axes = [_text(one) for one in np.atleast_1d(group.attrs.get("axes", []))]
     if len(axes) != data.ndim:
         return None
-    steps = [_step_nm(group.get(name)) for name in axes[-2:]]
-    if None in steps or not np.isclose(steps[0], steps[1], rtol=1e-3):  # type: ignore[arg-type]
-        return None
-    return steps[1]
+    y, x = (_step_nm(group.get(name)) for name in axes[-2:])
+    return None if y is None or x is None else (y, x)
 
 
 def _step_nm(axis: Any) -> float | None:
