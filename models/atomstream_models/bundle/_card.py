@@ -112,6 +112,11 @@ class Card(_Part):
         return tuple(k for k in range(self.channels) if k != self.background)
 
     @property
+    def unselected(self) -> bool:
+        """Whether mean and std mean nothing yet: before the members without artifacts have been picked from a simulated ensemble (Ghosh et al. 2021)."""
+        return self.origin == "simulated" and self.selection is None
+
+    @property
     def member_ids(self) -> tuple[str, ...]:
         return tuple(member.id for member in self.members)
 

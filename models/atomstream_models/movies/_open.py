@@ -60,7 +60,7 @@ def open_movie(file: Path, dataset: str | None = None) -> Movie:
         elif kind not in _PLAIN:
             raise UnreadableFile(f"{file} is not a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file")
         elif dataset is not None:
-            raise UnreadableFile(f"{file} holds one array at the most: {dataset!r} can't be chosen")
+            raise UnreadableFile(f"{file}: naming a dataset is about HDF5 files and others that may hold several; this one holds one")
         else:
             raw = _PLAIN[kind](file)
     except (ExtraMissing, UnreadableFile):

@@ -4,6 +4,7 @@ A recording is one HDF5 file that opens in any viewer: frames as NXdata, one gro
 about them beside. `docs/recordings.md` describes it; `atomstream_service.record` writes it.
 """
 
+from ._atomai import atomai_coordinates
 from ._frame import DriftScores, RecordedFrame
 from ._images import HDF5_SUFFIXES, ImageStack, NoImages, open_images
 from ._open import is_hdf5, open_hdf5
@@ -19,6 +20,7 @@ __all__ = [
     "Recording",
     "Series",
     "UnreadableRecording",
+    "atomai_coordinates",
     "is_hdf5",
     "is_recording",
     "open_hdf5",

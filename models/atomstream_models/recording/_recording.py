@@ -192,18 +192,35 @@ class Recording:
             where the file is damaged.
         """
         try:
-            image, atoms = self.image(number), self.atoms(number)
-            header, report = self._log(at.FRAME_HEADERS, number), self._log(at.RESULT_HEADERS, number)
+            image, answer = self.image(number), self._answer(number)
+            header = self._log(at.FRAME_HEADERS, number)
             source = json.loads(header)["source"].encode()
             frame = decode_frame([source, header, image.reshape(-1).view(np.uint8).data], max_pixels=image.size)
-            answer = decode_result([b"", report, atoms.reshape(-1).view(np.uint8).data])
             (mean, std), drift, watched = self._maps(number), self._drift(number), self.watched(number)
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise UnreadableRecording(f"{self.path}: frame {number} is damaged: {error}") from error
-        if not isinstance(answer, Atoms):
-            raise UnreadableRecording(f"{self.path}: frame {number} has no atoms but {type(answer).__name__}")
         dropped = int(self.dropped_before[number])
         return RecordedFrame(frame, answer.report, answer.atoms, drift, mean, std, dropped, watched)
+
+    def answer(self, number: int) -> Atoms:
+        """What was answered to a frame, without reading its pixels.
+
+        Raises
+        ------
+        UnreadableRecording
+            where the file is damaged.
+        """
+        try:
+            return self._answer(number)
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            raise UnreadableRecording(f"{self.path}: frame {number} is damaged: {error}") from error
+
+    def _answer(self, number: int) -> Atoms:
+        report = self._log(at.RESULT_HEADERS, number)
+        answer = decode_result([b"", report, self.atoms(number).reshape(-1).view(np.uint8).data])
+        if not isinstance(answer, Atoms):
+            raise TypeError(f"it has no atoms but {type(answer).__name__}")
+        return answer
 
     def _log(self, name: str, row: int) -> bytes:
         log = self._h5[name]

@@ -6,7 +6,7 @@ from ._device import Device, RuntimeReport, processors, runtime_report
 from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
 from ._loader import Loader, ways_here
-from ._look import look
+from ._look import Shown, look, look_at_all
 from ._promotion import Promotion, Size
 from ._races import Races
 from ._strips import open_strips
@@ -30,6 +30,7 @@ __all__ = [
     "Races",
     "Runtime",
     "RuntimeReport",
+    "Shown",
     "Size",
     "Tolerance",
     "Tried",
@@ -41,6 +42,7 @@ __all__ = [
     "load_ensemble",
     "load_in",
     "look",
+    "look_at_all",
     "open_strips",
     "processors",
     "runtime_report",

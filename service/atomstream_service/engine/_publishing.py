@@ -137,8 +137,7 @@ class Pipeline:
         flags = answer.flags
         if answer.members_used and len(answer.members_used) < len(work.active.members_in(MemberState.ENABLED)):
             flags = (*flags, "degraded")
-        if card.origin == "simulated" and card.selection is None and not work.active.selected:
-            # Mean and std mean nothing before the artifact-free members have been picked (Ghosh et al. 2021).
+        if card.unselected and not work.active.selected:
             flags = (*flags, "unselected")
         if self._doubts(work.job.frame.source) and work.job.done is None:
             flags = (*flags, "drift")

@@ -9,14 +9,22 @@ import numpy as np
 
 from atomstream_models.recording import Recording
 
+from ._atomai import write_atomai
 from ._csv import write_csv
 from ._extxyz import write_extxyz
+from ._hyperspy import write_hyperspy
 from ._parquet import write_parquet
 from ._rows import FrameAtoms
 
-Format = Literal["csv", "parquet", "extxyz"]
+Format = Literal["csv", "parquet", "extxyz", "atomai", "hyperspy"]
 
-SUFFIXES: dict[Format, tuple[str, ...]] = {"csv": (".csv",), "parquet": (".parquet", ".pq"), "extxyz": (".extxyz", ".xyz")}
+SUFFIXES: dict[Format, tuple[str, ...]] = {
+    "csv": (".csv",),
+    "parquet": (".parquet", ".pq"),
+    "extxyz": (".extxyz", ".xyz"),
+    "atomai": (".npz",),
+    "hyperspy": (".hspy",),
+}
 """What a file of each format ends in."""
 
 
@@ -28,11 +36,14 @@ class Exported:
     atoms: int = 0
 
 
-def export(recording: Recording, file: Path, form: Format, numbers: Sequence[int], pixel_nm: float | None = None) -> Exported:
+def export(
+    recording: Recording, file: Path, form: Format, numbers: Sequence[int], pixel_nm: float | None = None, numbered_by: Literal["place", "seq"] = "place"
+) -> Exported:
     """Write the atoms of some frames, which are read one at a time.
 
     numbers : of the frames, counted from 0
     pixel_nm : side of a pixel, in place of what the recording says
+    numbered_by : what a frame is called in the file: place = its place in the recording; seq = its own number, which skips frames that were not answered
 
     Raises
     ------
@@ -45,7 +56,8 @@ def export(recording: Recording, file: Path, form: Format, numbers: Sequence[int
 
     def frames() -> Iterator[FrameAtoms]:
         for number in numbers:
-            one = FrameAtoms.of(number, recording.frame(number), pixel_nm)
+            answer = recording.answer(number)
+            one = FrameAtoms.of(number if numbered_by == "place" else answer.report.seq, answer, pixel_nm)
             done.frames += 1
             done.atoms += len(one.atoms)
             yield one
@@ -55,6 +67,10 @@ def export(recording: Recording, file: Path, form: Format, numbers: Sequence[int
         write_csv(file, frames(), nm)
     elif form == "parquet":
         write_parquet(file, frames(), nm)
+    elif form == "atomai":
+        write_atomai(file, frames())
+    elif form == "hyperspy":
+        write_hyperspy(file, recording, list(frames()))
     else:
         write_extxyz(file, frames())
     return done

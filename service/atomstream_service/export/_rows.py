@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import pixel_size_in_nm
-from atomstream_models.recording import RecordedFrame
-from atomstream_wire import ATOM_COLUMNS, FrameReport
+from atomstream_wire import ATOM_COLUMNS, Atoms, FrameReport
 
 COLUMNS = ("frame", *ATOM_COLUMNS)
 NM_COLUMNS = ("y_nm", "x_nm")
@@ -23,7 +22,7 @@ WHOLE = ("frame", "votes", "id")
 class FrameAtoms:
     """The atoms of a frame.
 
-    number : of the frame in the recording, from 0
+    number : of the frame
     pixel_nm : (y, x) of a pixel; None where it is unknown
     """
 
@@ -33,10 +32,11 @@ class FrameAtoms:
     pixel_nm: tuple[float, float] | None
 
     @classmethod
-    def of(cls, number: int, item: RecordedFrame, pixel_nm: float | None) -> FrameAtoms:
+    def of(cls, number: int, answer: Atoms, pixel_nm: float | None) -> FrameAtoms:
         """pixel_nm : in place of what the frame says"""
-        size = pixel_size_in_nm(item.report.pixel_size, item.report.pixel_unit) if pixel_nm is None else (pixel_nm, pixel_nm)
-        return cls(number, item.report, item.atoms, size)
+        report = answer.report
+        size = pixel_size_in_nm(report.pixel_size, report.pixel_unit) if pixel_nm is None else (pixel_nm, pixel_nm)
+        return cls(number, report, answer.atoms, size)
 
     @property
     def classes(self) -> list[str]:
