@@ -114,9 +114,16 @@ def _velox(h5: h5py.File) -> list[_Found]:
         result = about.get("BinaryResult", {})
         size = result.get("PixelSize", {})
         pixel_nm = _pair([(size.get("height"), result.get("PixelUnitY")), (size.get("width"), result.get("PixelUnitX"))])
-        name = str(result.get("Detector") or key)
+        name = _detector(about) or key
         found.append(_Found(key if any(one.name == name for one in found) else name, data, (2, 0, 1), pixel_nm))
     return found
+
+
+def _detector(about: Mapping[str, Any]) -> str | None:
+    """The name of an image's detector, which newer files give in a list of all."""
+    result = about.get("BinaryResult", {})
+    listed = about.get("Detectors", {}).get(f"Detector-{result.get('DetectorIndex')}", {})
+    return result.get("Detector") or listed.get("DetectorName")
 
 
 def _velox_json(group: h5py.Group) -> Mapping[str, Any]:

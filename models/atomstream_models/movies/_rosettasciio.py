@@ -23,9 +23,11 @@ def open_rosettasciio(file: Path, name: str | None) -> Raw:
     """name : title of the array, where the file holds several"""
     try:
         plugin = importlib.import_module(f"rsciio.{PLUGINS[file.suffix.lower()]}")
+        read = plugin.file_reader(str(file), lazy=True)
     except ImportError as missing:
-        raise ExtraMissing(missing.name or "rosettasciio", "formats") from missing
-    signals = [one for one in plugin.file_reader(str(file), lazy=True) if one["data"].ndim in (2, 3)]
+        package = (missing.name or "rsciio").partition(".")[0]
+        raise ExtraMissing("rosettasciio" if package == "rsciio" else package, "formats") from missing
+    signals = [one for one in read if one["data"].ndim in (2, 3)]
     chosen = [one for one in signals if name is None or _title(one) == name]
     if len(chosen) != 1:
         there = ", ".join(f"{_title(one)} {list(one['data'].shape)}" for one in signals) or "nothing that looks like frames"
@@ -36,11 +38,11 @@ def open_rosettasciio(file: Path, name: str | None) -> Raw:
     if data.ndim == 2:
         return Raw(data.shape, data.dtype, lambda _: np.asarray(data.compute()), _pixel_nm(axes))
 
-    def read(first: int, end: int) -> NDArray[Any]:
+    def part(first: int, end: int) -> NDArray[Any]:
         return np.asarray(data[first:end].compute(scheduler="synchronous"))
 
     frame_bytes = data.shape[1] * data.shape[2] * data.dtype.itemsize
-    return Raw(data.shape, data.dtype, Blocks(read, data.shape[0], frame_bytes, data.chunks[0][0]), _pixel_nm(axes))
+    return Raw(data.shape, data.dtype, Blocks(part, data.shape[0], frame_bytes, data.chunks[0][0]), _pixel_nm(axes))
 
 
 def _title(signal: dict[str, Any]) -> str:

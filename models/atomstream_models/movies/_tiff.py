@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,42 @@ from ._movie import Raw, UnreadableFile
 def open_tiff(file: Path) -> Raw:
     tiff = tifffile.TiffFile(file)
     try:
-        series = tiff.series[0]
+        with _whole(file):
+            series = tiff.series[0]
         if "S" in series.axes:
             raise UnreadableFile(f"{file} holds colour images, not frames")
         return Raw(series.shape, series.dtype, _reader(file, tiff, series), _pixel_nm(tiff), tiff.close)
     except BaseException:
         tiff.close()
         raise
+
+
+class _Complaints(logging.Handler):
+    """What tifffile logs where pages are missing; it goes on with those that are there."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "invalid page offset" in (text := record.getMessage()) or "corrupted" in text:
+            self.heard.append(text)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """Refuse a file of which only a part is there, such as one that is still being written."""
+    complaints, logger = _Complaints(), logging.getLogger("tifffile")
+    before = logger.propagate
+    logger.addHandler(complaints)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(complaints)
+        logger.propagate = before
+    if complaints.heard:
+        raise UnreadableFile(f"{file} is damaged: {complaints.heard[-1]}")
 
 
 def _reader(file: Path, tiff: tifffile.TiffFile, series: Any) -> Any:
