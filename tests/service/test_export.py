@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import math
 import sys
@@ -9,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recordings import atoms_of, recorded
+from recordings import atoms_of, image_of, recorded
 
+from atomstream_models.recording import atomai_coordinates, open_recording
 from atomstream_service.cli import main
 from atomstream_service.record import About, write_selection
 
@@ -120,3 +122,43 @@ def test_a_missing_extra_is_named(
 
     assert main(["export", str(scan), "--out", str(tmp_path / f"atoms.{ending}"), "--frames", "0-4"]) == 1
     assert f"pip install 'atomstream[{extra}]'" in capsys.readouterr().err
+
+
+def test_npz_holds_coordinates_as_atomai_gives_them(scan: Path, tmp_path: Path) -> None:
+    assert main(["export", str(scan), "--out", str(tmp_path / "atoms.npz"), "--frames", "2-6"]) == 0
+
+    with np.load(tmp_path / "atoms.npz") as archive:
+        coordinates = {int(name): archive[name] for name in archive.files}
+    with open_recording(scan) as recording:
+        same = atomai_coordinates(recording, range(2, 7))
+    assert list(coordinates) == list(same) == [2, 3, 4, 5, 6]
+    for number, atoms in coordinates.items():
+        assert (atoms.shape, atoms.dtype) == ((number % 5, 3), np.float64)
+        np.testing.assert_array_equal(atoms, atoms_of(number)[:, :3])
+        np.testing.assert_array_equal(atoms, same[number])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_hspy_is_a_signal_of_hyperspy_with_frames_axes_and_atoms(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("hyperspy", exc_type=ImportError)
+    hs: Any = importlib.import_module("hyperspy.api")
+    assert main(["export", str(scan), "--out", str(tmp_path / "atoms.hspy"), "--frames", "1-4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["atoms"] == 10
+
+    signal = hs.load(str(tmp_path / "atoms.hspy"))
+    assert type(signal).__name__ == "Signal2D"
+    np.testing.assert_array_equal(signal.data, [image_of(k) for k in range(1, 5)])
+    assert signal.data.dtype == np.uint16
+    x, y = signal.axes_manager.signal_axes
+    assert [(one.name, one.scale, one.units) for one in (y, x)] == [("y", 0.02, "nm"), ("x", 0.01, "nm")]
+    for place in range(4):
+        signal.axes_manager.indices = (place,)
+        points = signal.metadata.Markers.Points.get_current_kwargs()["offsets"]
+        np.testing.assert_allclose(points, atoms_of(place + 1)[:, 1::-1] * [0.01, 0.02], rtol=1e-6)
+    table = signal.original_metadata.Atomstream.atoms
+    assert signal.original_metadata.Atomstream.columns == COLUMNS
+    np.testing.assert_array_equal(table[:, 0], [k for k in range(1, 5) for _ in range(k)])
+    np.testing.assert_array_equal(table[:, 1:], np.concatenate([atoms_of(k) for k in range(1, 5)]))
+    assert main(["export", str(scan), "--out", str(tmp_path / "mixed.hspy")]) == 1
+    assert "pixel size" in capsys.readouterr().err
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["atoms.hspy", "scan.h5"]

@@ -28,4 +28,5 @@ class Blocks:
         if self._held is None or first != self._first:
             self._held = None  # before the next one is there, so that never two are
             self._held, self._first = self._read(first, min(first + self._together, self._count)), first
-        return self._held[number - first]
+        frame: NDArray[Any] = self._held[number - first]
+        return frame

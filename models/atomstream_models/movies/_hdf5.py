@@ -123,7 +123,8 @@ def _detector(about: Mapping[str, Any]) -> str | None:
     """The name of an image's detector, which newer files give in a list of all."""
     result = about.get("BinaryResult", {})
     listed = about.get("Detectors", {}).get(f"Detector-{result.get('DetectorIndex')}", {})
-    return result.get("Detector") or listed.get("DetectorName")
+    name = result.get("Detector") or listed.get("DetectorName")
+    return None if name is None else str(name)
 
 
 def _velox_json(group: h5py.Group) -> Mapping[str, Any]:

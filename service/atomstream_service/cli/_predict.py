@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from atomstream_models.bundle import Card, find_bundle, open_bundle
 from atomstream_models.errors import ExtraMissing, InputError
 from atomstream_models.recording import open_recording
-from atomstream_models.runtime import Loader
+from atomstream_models.runtime import Loader, Runtime
 
 from ..export import Exported, Format, export
 from ..files import open_frames
-from ..predict import Job, Predicted, alone_in, open_result, predict
+from ..predict import Job, Predicted, alone_in, open_result, predict, ran_on
 from ._commands import Commands
 from ._outputs import check_outside_bundles, whole
 from ._pixel_size import check_size, note_unknown
@@ -32,9 +32,9 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "predict",
         help="find the atoms in every frame of a file",
-        description="Find the atoms in every frame of a file, with the same numbers as a live service, and write DIR/result.h5 (a recording: frames, atoms, and with "
-        "--maps mean and std maps) and DIR/atoms.csv. Frames are read as they are needed, however large the file. A run that was interrupted goes on where it was "
-        "when it is started again. Reads what `atomstream replay` reads.",
+        description="Find the atoms in every frame of a file, with the same numbers as a live service, and write DIR/result.h5 (a recording: frames, atoms, "
+        "and with --maps mean and std maps) and DIR/atoms.csv. Frames are read as they are needed, however large the file. A run that was interrupted "
+        "goes on where it was when it is started again. Reads what `atomstream replay` reads.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a file of frames, or a recording (FILE::NAME where it holds several)")
     parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH", help="the ensemble (graphene)")
@@ -62,9 +62,7 @@ def _run(given: argparse.Namespace) -> int:
         state = stack.enter_context(TemporaryDirectory(prefix="atomstream-"))
         bundle = open_bundle(find_bundle(given.bundle, Path(state)))
         members = _members(given.members, bundle.card)
-        first = frames[0]
-        shape = next(iter(first.channels.values())).shape
-        ensemble = Loader(given.device, None, given.runtime, given.precision, [(shape[0], shape[1])]).load(bundle)
+        ensemble = Loader(given.device, None, _runtime(given), given.precision).load(bundle)
         stack.callback(ensemble.close)
         note_unknown(given.file, None if frames.pixel_nm is None else frames.pixel_nm[1], ensemble.card)
         given.out.mkdir(parents=True, exist_ok=True)
@@ -73,9 +71,7 @@ def _run(given: argparse.Namespace) -> int:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("taking over", total=len(frames))
-            result = open_result(
-                given.out / _RESULT, job, frames.file.name, ensemble, given.compression, lambda done, _: progress.update(task, completed=done)
-            )
+            result = open_result(given.out / _RESULT, job, frames.file.name, ensemble, given.compression, lambda done, _: progress.update(task, completed=done))
             progress.update(task, description="predicting", completed=result.next)
             done = predict(frames, ensemble, job, result, lambda count: progress.update(task, completed=count))
         about = {"name": ensemble.card.name, "version": ensemble.card.version, "sha256": bundle.sha256, "runs_on": str(ensemble.way)}
@@ -84,6 +80,12 @@ def _run(given: argparse.Namespace) -> int:
         print(f"frame {frame} is left out: {why}", file=sys.stderr)
     _say(given, done, written, {"ensemble": about, "members": list(members), "pixel_size_nm": frames.pixel_nm, "took_s": round(time.monotonic() - began, 3)})
     return 0
+
+
+def _runtime(given: argparse.Namespace) -> Runtime:
+    """What is to run the members; a run that goes on with an interrupted one takes the same, for runtimes differ in the last digit."""
+    before = (ran_on(given.out / _RESULT) or "").partition(" ")[0] if given.runtime == "auto" else given.runtime
+    return "onnxruntime" if before == "onnxruntime" else "openvino" if before == "openvino" else "auto"
 
 
 def _members(text: str | None, card: Card) -> Sequence[str]:

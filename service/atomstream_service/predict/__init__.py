@@ -3,6 +3,6 @@
 from ._job import Job
 from ._lock import alone_in
 from ._predict import Predicted, predict
-from ._result import Result, open_result
+from ._result import Result, open_result, ran_on
 
-__all__ = ["Job", "Predicted", "Result", "alone_in", "open_result", "predict"]
+__all__ = ["Job", "Predicted", "Result", "alone_in", "open_result", "predict", "ran_on"]

@@ -20,6 +20,7 @@ class Job:
     bundle : checksum of the ensemble
     members : ids of those that run
     maps : whether mean and std maps are written
+    runs_on : what runs the members, whose answers differ in the last digit
     """
 
     frames: int
@@ -28,13 +29,14 @@ class Job:
     bundle: str
     members: tuple[str, ...]
     maps: bool
+    runs_on: str
 
     @classmethod
     def of(cls, frames: FileFrames, ensemble: LoadedEnsemble, members: Sequence[str], maps: bool) -> Job:
         digest = hashlib.sha256()
         for number in sorted({0, len(frames) // 2, len(frames) - 1}):
             _add(digest, frames[number])
-        return cls(len(frames), digest.hexdigest(), frames.pixel_nm, ensemble.bundle.sha256, tuple(members), maps)
+        return cls(len(frames), digest.hexdigest(), frames.pixel_nm, ensemble.bundle.sha256, tuple(members), maps, str(ensemble.way))
 
     @property
     def session(self) -> str:
@@ -53,6 +55,7 @@ class Job:
             "bundle": "the ensemble",
             "members": "the members",
             "maps": "whether maps are written",
+            "runs_on": "what runs the members",
         }
         return [words[key] for key, value in self.as_json().items() if other.get(key) != value]
 

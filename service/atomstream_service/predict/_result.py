@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def open_result(path: Path, job: Job, name: str, ensemble: LoadedEnsemble, compr
     InputError
         where the file is there and belongs to something else.
     """
-    kept = path.with_name(f"{path.stem}.before{path.suffix}")
+    kept = _kept(path)
     best = _best(path, kept, job)
     about = About(f"{name}, by {ensemble.card.name} {ensemble.card.version}", "predicted from a file", "atomstream predict")
     if best is None:
@@ -81,6 +82,21 @@ def open_result(path: Path, job: Job, name: str, ensemble: LoadedEnsemble, compr
     writer.commit()
     kept.unlink()
     return Result(path, writer, max([last, *refused]) + 1, taken_over, refused)
+
+
+def ran_on(path: Path) -> str | None:
+    """What ran the members of an interrupted run, so that the rest can run on the same; None where there was none."""
+    for one in (path, _kept(path)):
+        if one.exists():
+            with suppress(UnreadableRecording), open_recording(one) as recording:
+                for entry in recording.journal:
+                    if entry.get("action") == _BEGUN:
+                        return str(entry["after"].get("runs_on"))
+    return None
+
+
+def _kept(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.before{path.suffix}")
 
 
 def _begun(path: Path, about: About, job: Job, ensemble: LoadedEnsemble, compression: Compression) -> RecordingWriter:
