@@ -37,6 +37,12 @@ def write_imagej(file: Path, images: NDArray[Any]) -> None:
     tifffile.imwrite(file, images, imagej=True, resolution=per_unit, metadata={"unit": "nm", "axes": "TYX"})
 
 
+def write_ome(file: Path, images: NDArray[Any]) -> None:
+    """Each frame compressed on a page of its own."""
+    about = {"axes": "TYX", "PhysicalSizeY": 10 * PIXEL_NM[0], "PhysicalSizeX": PIXEL_NM[1] / 1000, "PhysicalSizeYUnit": "Å"}
+    tifffile.imwrite(file, images, ome=True, compression="zlib", metadata=about)
+
+
 def write_hyperspy(file: Path, images: NDArray[Any], units: str = "nm", scale: float = 1.0) -> None:
     """.hspy, .zspy, .tif and the Berkeley kind of .emd, by HyperSpy; `scale` of the unit in a nm."""
     hs: Any = importlib.import_module("hyperspy.api")
@@ -139,6 +145,7 @@ WRITERS: dict[str, Callable[[Path, NDArray[Any]], None]] = {
     "numpy.npy": write_npy,
     "numpy.npz": write_npz,
     "imagej.tif": write_imagej,
+    "ome.ome.tif": write_ome,
     "hyperspy.tif": write_hyperspy,
     "hyperspy.hspy": write_hyperspy,
     "hyperspy.zspy": write_hyperspy,

@@ -33,10 +33,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same four frames, of 256x128 pixels that are not square, as three kinds of files."""
+    """The same four frames, of 256x128 pixels that are not square, as two kinds of files."""
     made = tmp_path_factory.mktemp("files")
     images = np.stack([image.reshape(256, 128, 2).sum(axis=2) for image in simulated_images(4, (256, 256))]).astype("<u2")
-    np.savez(made / "movie.npz", images=images, pixel_size_nm=PIXEL_NM)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("microscope_files.PIXEL_NM", PIXEL_NM)
         write_ser(made / "movie.ser", images)
@@ -50,7 +49,7 @@ def _predicted(file: Path, out: Path) -> list[RecordedFrame]:
         return list(recording)
 
 
-@pytest.mark.parametrize("name", ["movie.npz", "movie.ser", "movie.emd"])
+@pytest.mark.parametrize("name", ["movie.ser", "movie.emd"])
 def test_predict_finds_what_the_live_service_finds_in_the_same_file(service: Launched, folder: Path, tmp_path: Path, name: str) -> None:
     live: list[Atoms] = []
     with ResultSubscriber(service.results, kinds=("atoms", "error")) as results:

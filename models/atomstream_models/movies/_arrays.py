@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ._flat import flat
 from ._movie import Raw, UnreadableFile
 
 _NAMES = ("images", "image", "frames", "frame")
@@ -19,8 +20,13 @@ def open_npy(file: Path) -> Raw:
     with file.open("rb") as data:
         if data.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
             raise UnreadableFile(f"{file} is not an .npy file")
+        data.seek(0)
+        shape, in_columns, dtype = _header(data)
+        start = data.tell()
+    if not in_columns:
+        return flat(file, start, shape, dtype)
     images: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    return Raw(images.shape, images.dtype, lambda k: images if images.ndim == 2 else images[k])
+    return Raw(shape, dtype, lambda k: images if images.ndim == 2 else images[k])
 
 
 def open_npz(file: Path) -> Raw:

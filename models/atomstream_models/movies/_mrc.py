@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ._flat import flat
 from ._movie import Raw, UnreadableFile
 
 _HEADER = 1024
@@ -25,8 +26,8 @@ def open_mrc(file: Path) -> Raw:
         raise UnreadableFile(f"{file} holds values of mode {mode}, not one of {', '.join(map(str, _TYPES))}")
     if min(columns, rows, sections) < 1:
         raise UnreadableFile(f"{file} says that it holds {sections} frames of {rows}x{columns} pixels")
-    images: Any = np.memmap(file, f"{order}{_TYPES[mode]}", "r", _HEADER + max(0, int(numbers[23])), (sections, rows, columns))
-    return Raw(images.shape, images.dtype, lambda k: images[k], _pixel_nm(lengths[10:12], numbers[7:9]))
+    dtype, start = np.dtype(f"{order}{_TYPES[mode]}"), _HEADER + max(0, int(numbers[23]))
+    return flat(file, start, (sections, rows, columns), dtype, _pixel_nm(lengths[10:12], numbers[7:9]))
 
 
 def _pixel_nm(cell_a: Any, samples: Any) -> tuple[float, float] | None:

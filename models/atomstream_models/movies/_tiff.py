@@ -11,6 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ..lengths import nm_per
+from ._flat import flat
 from ._movie import Raw, UnreadableFile
 
 
@@ -21,7 +22,12 @@ def open_tiff(file: Path) -> Raw:
             series = tiff.series[0]
         if "S" in series.axes:
             raise UnreadableFile(f"{file} holds colour images, not frames")
-        return Raw(series.shape, series.dtype, _reader(file, tiff, series), _pixel_nm(tiff), tiff.close)
+        if series.dataoffset is not None:
+            # All frames in one piece, which ImageJ also writes where only the first has a page of its own.
+            raw = flat(file, series.dataoffset, series.shape, series.dtype.newbyteorder(tiff.byteorder), _pixel_nm(tiff))
+            tiff.close()
+            return raw
+        return Raw(series.shape, series.dtype, lambda k: _page(series, k), _pixel_nm(tiff), tiff.close)
     except BaseException:
         tiff.close()
         raise
@@ -55,20 +61,28 @@ def _whole(file: Path) -> Iterator[None]:
         raise UnreadableFile(f"{file} is damaged: {complaints.heard[-1]}")
 
 
-def _reader(file: Path, tiff: tifffile.TiffFile, series: Any) -> Any:
-    if series.dataoffset is not None:
-        # All frames in one piece, which ImageJ also writes where only the first has a page of its own.
-        images = np.memmap(file, series.dtype.newbyteorder(tiff.byteorder), "r", series.dataoffset, series.shape)
-        return lambda k: images if images.ndim == 2 else images[k]
-
-    def read(number: int) -> NDArray[Any]:
-        return np.asarray(series.asarray() if len(series.shape) == 2 else series.pages[number].asarray())
-
-    return read
+def _page(series: Any, number: int) -> NDArray[Any]:
+    return np.asarray(series.asarray() if len(series.shape) == 2 else series.pages[number].asarray())
 
 
 def _pixel_nm(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
-    """The pixel size by ImageJ's calibration; None where there is none, or its unit is no length that we know."""
+    """The pixel size by ImageJ's calibration or OME's; None where there is neither, or its unit is no length that we know."""
+    return _ome_nm(tiff.ome_metadata) if tiff.ome_metadata else _imagej_nm(tiff)
+
+
+def _ome_nm(text: str) -> tuple[float, float] | None:
+    images = tifffile.xml2dict(text).get("OME", {}).get("Image", {})
+    pixels = (images[0] if isinstance(images, list) else images).get("Pixels", {})
+    sizes = []
+    for axis in "YX":
+        factor, size = nm_per(str(pixels.get(f"PhysicalSize{axis}Unit", "µm"))), float(pixels.get(f"PhysicalSize{axis}", 0))
+        if factor is None or not 0 < size < np.inf:
+            return None
+        sizes.append(factor * size)
+    return sizes[0], sizes[1]
+
+
+def _imagej_nm(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     about, tags = tiff.imagej_metadata or {}, tiff.pages.first.tags
     unit = nm_per(str(about.get("unit", "")))
     x, y = tags.get("XResolution"), tags.get("YResolution")
