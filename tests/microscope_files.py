@@ -94,6 +94,23 @@ def write_ndata(file: Path, images: NDArray[Any]) -> None:
         archive.writestr("metadata.json", _nion_properties(images))
 
 
+def write_exported_ndata(file: Path, images: NDArray[Any]) -> None:
+    """As Nion Swift's NDataImportExportHandler writes it."""
+    calibrations = [{"offset": 0.0, "scale": scale, "units": units} for scale, units in ((0.5, "s"), (PIXEL_NM[0], "nm"), (PIXEL_NM[1], "nm"))]
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", json.dumps({"version": 1, "is_sequence": True, "spatial_calibrations": calibrations}))
+        with archive.open("data.npy", "w") as data:
+            np.lib.format.write_array(data, images)
+
+
+def write_exported_h5(file: Path, images: NDArray[Any]) -> None:
+    """As Nion Swift's HDFImportExportDriver writes it."""
+    properties = json.loads(_nion_properties(images))["data_sources"][0]
+    with h5py.File(file, "w") as h5:
+        h5.create_group("index").attrs["1"] = "{}"
+        h5.create_dataset("data/0", data=images).attrs["properties"] = json.dumps(properties)
+
+
 def write_nion_h5(file: Path, images: NDArray[Any]) -> None:
     """As Nion Swift's HDF5Handler writes it."""
     with h5py.File(file, "w") as h5:
@@ -156,6 +173,8 @@ WRITERS: dict[str, Callable[[Path, NDArray[Any]], None]] = {
     "tia.ser": write_ser,
     "nion.ndata": write_ndata,
     "nion.h5": write_nion_h5,
+    "exported.ndata": write_exported_ndata,
+    "exported.h5": write_exported_h5,
     "nion.dm3": write_dm,
     "nion.dm4": write_dm,
 }

@@ -167,12 +167,15 @@ def _order(names: Sequence[str], units: Sequence[str]) -> tuple[int, ...]:
 
 
 def _nion(h5: h5py.File) -> list[_Found]:
-    """Nion Swift's items (.h5): one array with its properties as JSON."""
+    """Nion Swift's items (.h5), each an array with its properties as JSON: `data` in the library, `data/0` and so on in exported files."""
     data = h5.get("data")
-    if not isinstance(data, h5py.Dataset) or "properties" not in data.attrs:
-        return []
-    properties = json.loads(_text(data.attrs["properties"]))
-    return [_Found("data", data, tuple(range(data.ndim)), calibrated_nm(properties, data.ndim))]
+    items = data.values() if isinstance(data, h5py.Group) else [data]
+    found = []
+    for item in items:
+        if isinstance(item, h5py.Dataset) and "properties" in item.attrs:
+            properties = json.loads(_text(item.attrs["properties"]))
+            found.append(_Found(item.name.lstrip("/"), item, tuple(range(item.ndim)), calibrated_nm(properties, item.ndim)))
+    return found
 
 
 def _step(dim: h5py.Dataset) -> float | None:

@@ -13,7 +13,7 @@ from ._arrays import in_zip, open_zip
 from ._movie import Raw, UnreadableFile
 
 _KEYS = ("dimensional_calibrations", "spatial_calibrations")
-"""What the list of an array's calibrations is called, in this order; the latter in files of before 2014."""
+"""What the list of an array's calibrations is called: in the library, and in exported files."""
 
 
 def open_ndata(file: Path) -> Raw:
