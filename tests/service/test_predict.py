@@ -260,6 +260,8 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(movie: Path, bundle
     assert _predict(movie, bundle, tmp_path / "out") == 0
     assert "10 of them were there already" in capsys.readouterr().out
     assert (tmp_path / "out" / "result.h5").read_bytes() == before
+    assert _predict(tmp_path / "out" / "result.h5", bundle, tmp_path / "out") == 1
+    assert "is read by this command" in capsys.readouterr().err
     write_selection(tmp_path / "out2.h5", [recorded(0)], About("scan"))
     (tmp_path / "out2").mkdir()
     (tmp_path / "out2.h5").rename(tmp_path / "out2" / "result.h5")

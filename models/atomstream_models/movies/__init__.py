@@ -2,6 +2,6 @@
 
 from ._movie import Movie, UnreadableFile
 from ._numbers import frame_numbers
-from ._open import SUFFIXES, open_movie, read_movie, split_dataset, square
+from ._open import SUFFIXES, open_movie, read_movie
 
-__all__ = ["SUFFIXES", "Movie", "UnreadableFile", "frame_numbers", "open_movie", "read_movie", "split_dataset", "square"]
+__all__ = ["SUFFIXES", "Movie", "UnreadableFile", "frame_numbers", "open_movie", "read_movie"]

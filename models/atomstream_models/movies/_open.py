@@ -50,7 +50,7 @@ def open_movie(file: Path, dataset: str | None = None) -> Movie:
         for a format that needs a package that isn't installed.
     """
     if dataset is None:
-        file, dataset = split_dataset(file)
+        file, dataset = _split(file)
     kind = file.suffix.lower()
     try:
         if not file.exists():
@@ -82,17 +82,17 @@ def read_movie(file: Path) -> tuple[NDArray[Any], float | None]:
     Reads what `open_movie` does, and raises the same.
     """
     with open_movie(file) as movie:
-        return movie.whole(), square(movie.pixel_nm)
+        return movie.whole(), _square(movie.pixel_nm)
 
 
-def square(pixel_nm: tuple[float, float] | None) -> float | None:
+def _square(pixel_nm: tuple[float, float] | None) -> float | None:
     """The side of a pixel, where it is known and both are the same but for what writers round off."""
     if pixel_nm is None or not math.isclose(*pixel_nm, rel_tol=1e-3):
         return None
     return pixel_nm[1]
 
 
-def split_dataset(file: Path) -> tuple[Path, str | None]:
+def _split(file: Path) -> tuple[Path, str | None]:
     """A name such as `scan.h5::entry/images_001` as the file and the dataset in it, which is None where none is named."""
     name, colons, dataset = str(file).partition("::")
     return Path(name), dataset if colons else None

@@ -56,6 +56,8 @@ def _run(given: argparse.Namespace) -> int:
     if given.parquet and find_spec("pyarrow") is None:
         raise ExtraMissing("pyarrow", "parquet")
     check_outside_bundles(given.out / _RESULT)
+    if given.file.resolve() == (given.out / _RESULT).resolve():
+        raise InputError(f"{given.file} is read by this command and would be overwritten: give another --out")
     began = time.monotonic()
     with ExitStack() as stack:
         frames = stack.enter_context(open_frames(given.file, None, given.pixel_size_nm))
