@@ -36,10 +36,10 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="judge an ensemble on frames",
-        description="Find the atoms in the frames of a .npy, .npz or TIFF file, judge them (against a truth where there is one), and write a report.",
+        description="Find the atoms in the frames of a file, judge them (against a truth where there is one), and write a report.",
         epilog=OVERWRITING,
     )
-    parser.add_argument("file", type=Path, metavar="FRAMES", help="a recording, or a .npy, .npz, TIFF or HDF5 file (FILE.h5::DATASET where it has several)")
+    parser.add_argument("file", type=Path, metavar="FRAMES", help="a file that `replay` reads (FILE::NAME where it holds several stacks)")
     parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH", help="the ensemble (graphene)")
     parser.add_argument("--before", metavar="NAME|PATH", help="the ensemble that it was refined from, to compare with")
     parser.add_argument("--members", metavar="m00,m03", help="members to use (all)")

@@ -46,7 +46,7 @@ def add(commands: Commands) -> None:
         description="Score every member on frames without labels, show them side by side, and write a bundle of the chosen ones.",
         epilog="Scores run from 0 (good) to 1 (bad). Without --members, --best or --interactive nothing is written but --figure and --json. " + OVERWRITING,
     )
-    parser.add_argument("file", type=Path, metavar="FRAMES", help="a recording, or a .npy, .npz, TIFF or HDF5 file (FILE.h5::DATASET where it has several)")
+    parser.add_argument("file", type=Path, metavar="FRAMES", help="a file that `replay` reads (FILE::NAME where it holds several stacks)")
     parser.add_argument("--bundle", default="graphene", metavar="NAME|PATH", help="the ensemble (graphene)")
     parser.add_argument("--frames", metavar="0,5,11 or 0-5", help=f"frames to score ({_SCORED} evenly spread)")
     parser.add_argument("--pixel-size-nm", type=float, metavar="P", help="pixel size in nm, where the file does not say")

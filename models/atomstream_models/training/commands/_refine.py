@@ -39,9 +39,7 @@ def add(commands: Commands) -> None:
         description="Let the best members of an ensemble label chosen frames, clean the labels, and train a new ensemble on them: the iterative part "
         "of ELIT. Called again with the same folder, a refinement that was cut off goes on.",
     )
-    parser.add_argument(
-        "frames_file", type=Path, metavar="FRAMES", help="a recording, or a .npy, .npz, TIFF or HDF5 file (FILE.h5::DATASET where it has several)"
-    )
+    parser.add_argument("frames_file", type=Path, metavar="FRAMES", help="a file that `replay` reads (FILE::NAME where it holds several stacks)")
     parser.add_argument("--bundle", required=True, metavar="NAME|PATH", help="the ensemble that labels the frames")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the refinement; the bundle of round N comes to DIR/N/bundle")
     parser.add_argument("--members", metavar="m00,m03", help="its artifact-free members (all)")
