@@ -290,6 +290,16 @@ def test_what_can_not_be_predicted_is_said_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_frames_that_are_larger_than_any_frame_may_be_are_refused(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "huge.npy").open("wb") as out:
+        np.lib.format.write_array_header_1_0(out, {"shape": (9000, 9000), "fortran_order": False, "descr": "|u1"})
+        out.truncate(out.tell() + 9000 * 9000)
+
+    for command in (["predict", str(tmp_path / "huge.npy"), "--out", str(tmp_path / "out")], ["replay", str(tmp_path / "huge.npy")]):
+        assert main(command) == 1
+        assert "huge.npy: frames of 9000x9000 pixels are larger" in capsys.readouterr().err
+
+
 def test_two_runs_do_not_write_into_the_same_folder(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "movie.npy", np.stack([dots((64, 64), CENTRES)] * 3000))
     running = _run(tmp_path / "movie.npy", bundle, tmp_path / "out")

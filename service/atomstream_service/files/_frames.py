@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atomstream_models.analysis import MAX_GRID_PIXELS
 from atomstream_models.errors import InputError
 from atomstream_models.movies import Movie, open_movie
 from atomstream_models.recording import HDF5_SUFFIXES, Recording, is_recording, open_recording
@@ -101,4 +102,8 @@ def open_frames(file: Path, dataset: str | None = None, pixel_nm: float | None =
             raise InputError(f"{file} holds no frame")
         return FileFrames(file, recording, size)
     movie = open_movie(file, dataset)
+    _, rows, columns = movie.shape
+    if rows * columns > MAX_GRID_PIXELS:
+        movie.close()
+        raise InputError(f"{file}: frames of {rows}x{columns} pixels are larger than the {MAX_GRID_PIXELS} pixels that a frame may have")
     return FileFrames(movie.file, movie, size)
