@@ -174,7 +174,7 @@ def _contents(file: Path) -> dict[str, Any]:
 
 def test_a_run_that_is_killed_twice_goes_on_and_ends_as_an_unbroken_one(bundle: Bundle, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    images: NDArray[np.float32] = np.stack([dots((64, 64), [tuple(rng.uniform(10, 50, 2))]) for _ in range(50)] * 18)
+    images: NDArray[np.float32] = np.stack([dots((64, 64), [tuple(rng.uniform(10, 50, 2))]) for _ in range(50)] * 14)
     images[70::150, 5, 5] = np.nan
     np.save(tmp_path / "movie.npy", images)
 
@@ -185,7 +185,7 @@ def test_a_run_that_is_killed_twice_goes_on_and_ends_as_an_unbroken_one(bundle: 
     for out in ("out", "whole"):
         assert _predict(tmp_path / "movie.npy", bundle, tmp_path / out, "--maps") == 0
 
-    assert 50 <= first < second < 900
+    assert 50 <= first < second < 700
     with open_recording(tmp_path / "out" / "result.h5") as recording:
         assert recording.complete
         np.testing.assert_array_equal(recording.t_recv[:first], times)  # those frames were not computed again
