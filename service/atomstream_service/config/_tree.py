@@ -55,9 +55,11 @@ class FramesEndpoint(_Confined):
     """One socket that frames come in through."""
 
     endpoint: Endpoint = Field("tcp://127.0.0.1:5555", description="tcp://HOST:PORT")
-    socket: Literal["sub", "pull"] = Field("sub", description="sub hears a PUB socket, pull shares a PUSH socket")
+    socket: Literal["sub", "pull", "req"] = Field(
+        "sub", description="sub hears a PUB socket, pull shares a PUSH socket, req asks a REP socket for each frame (karabo-bridge only)"
+    )
     attach: Literal["bind", "connect"] = Field("bind", description="bind = instruments connect here; connect = the service goes to the instrument")
-    policy: Policy = Field("latest", description="latest = the newest frame only; queue = the newest `depth` frames; block = nothing lost (pull only)")
+    policy: Policy = Field("latest", description="latest = the newest frame only; queue = the newest `depth` frames; block = nothing lost (not for sub)")
     depth: int = Field(16, ge=1, le=4096, description="frames held by the policies queue and block")
     format: Format = Field("atomstream.frame.v1", description="the stream's format; all but the first are other makers'")
     source: str | None = Field(
@@ -78,8 +80,10 @@ class FramesEndpoint(_Confined):
 
     @model_validator(mode="after")
     def _possible(self) -> FramesEndpoint:
-        if self.policy == "block" and self.socket != "pull":
+        if self.policy == "block" and self.socket == "sub":
             raise ValueError("policy 'block' needs socket 'pull': a SUB socket can't make its publisher wait")
+        if self.socket == "req" and (self.format != "karabo-bridge" or self.attach != "connect" or self.curve):
+            raise ValueError("socket 'req' is for format 'karabo-bridge', with attach 'connect' and without curve")
         return self
 
     @model_validator(mode="after")
@@ -201,6 +205,13 @@ class Config(_Confined):
     def _whole_certificate(self) -> Config:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key are given together")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_possible(self) -> Config:
+        for one in self.frames:
+            if one.socket == "req" and self.curve_for(one):
+                raise ValueError(f"frames from {one.endpoint}: socket 'req' can't ask for keys; say curve = false there if that is meant")
         return self
 
     @property

@@ -18,7 +18,7 @@ from ..formats import reader_for
 from ..members import MemberState
 from ..traces import open_traces
 from ..tracks import TrackLinker
-from ..transport import STOPPING, CurveGuard, FrameSocket, ResultSocket
+from ..transport import STOPPING, AskingSocket, CurveGuard, FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
 from ._deadline import Deadline
@@ -92,7 +92,8 @@ class Engine:
 
         def receiving(endpoint: FramesEndpoint, slot: Slot[Job]) -> Receiving:
             read = reader_for(endpoint, config.max_pixels)
-            socket = FrameSocket(endpoint, guard=self.guard if config.curve_for(endpoint) else None)
+            guard = self.guard if config.curve_for(endpoint) else None
+            socket = AskingSocket(endpoint) if endpoint.socket == "req" else FrameSocket(endpoint, guard=guard)
             return Receiving(socket, read, slot, config, self.ledger, self.pipeline.say_at_once, offer)
 
         self._receiving = list(map(receiving, config.frames, self.intake.frames))

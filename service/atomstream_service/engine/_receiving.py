@@ -13,7 +13,7 @@ from atomstream_wire import Failure, Frame, WireError
 from ..config import Config
 from ..formats import FrameReader
 from ..logs import Throttle
-from ..transport import FrameSocket
+from ..transport import AskingSocket, FrameSocket
 from ._ledger import Ledger
 from ._slot import Slot
 from ._work import Job
@@ -30,7 +30,7 @@ class Receiving:
 
     def __init__(
         self,
-        socket: FrameSocket,
+        socket: FrameSocket | AskingSocket,
         read: FrameReader,
         slot: Slot[Job],
         config: Config,
