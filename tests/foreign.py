@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 Image = NDArray[Any]
 
-TYPED_TAGS = {
-    **{"|u1": 64, ">u2": 65, ">u4": 66, ">u8": 67, "<u2": 69, "<u4": 70, "<u8": 71},
-    **{"|i1": 72, ">i2": 73, ">i4": 74, ">i8": 75, "<i2": 77, "<i4": 78, "<i8": 79},
-    **{">f2": 80, ">f4": 81, ">f8": 82, "<f2": 84, "<f4": 85, "<f8": 86},
-}
+_UNSIGNED = {"|u1": 64, ">u2": 65, ">u4": 66, ">u8": 67, "<u2": 69, "<u4": 70, "<u8": 71}
+_SIGNED = {"|i1": 72, ">i2": 73, ">i4": 74, ">i8": 75, "<i2": 77, "<i4": 78, "<i8": 79}
+_FLOATS = {">f2": 80, ">f4": 81, ">f8": 82, "<f2": 84, "<f4": 85, "<f8": 86}
+TYPED_TAGS = _UNSIGNED | _SIGNED | _FLOATS
 """RFC 8746, section 2.1."""
 
 
@@ -56,7 +55,7 @@ def dectris_start(channels: Mapping[str, Image], series: int = 7, **more: Any) -
         "pixel_size_y": 7.5e-5,
         "series_id": series,
         "series_unique_id": f"unique-{series}",
-        "threshold_energy": {name: 3e4 for name in channels},
+        "threshold_energy": dict.fromkeys(channels, 3e4),
     }
     return [cbor2.dumps(message | more)]
 

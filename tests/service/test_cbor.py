@@ -14,14 +14,10 @@ from hypothesis import strategies as st
 from atomstream_service.formats._cbor import Tagged, load_cbor
 from atomstream_wire import WireError
 
-_leaves = (
-    st.none() | st.booleans() | st.integers(-(1 << 64), (1 << 64) - 1) | st.floats(allow_nan=False) | st.text(max_size=30) | st.binary(max_size=30)
-)
+_leaves = st.none() | st.booleans() | st.integers(-(1 << 64), (1 << 64) - 1) | st.floats(allow_nan=False) | st.text(max_size=30) | st.binary(max_size=30)
 _values = st.recursive(
     _leaves,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4) | st.builds(cbor2.CBORTag, st.integers(40, 87), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4) | st.builds(cbor2.CBORTag, st.integers(40, 87), inner),
     max_leaves=12,
 )
 

@@ -71,7 +71,7 @@ def test_dectris_images_of_every_type_and_compression_equal_their_source(dtype: 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("name", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"])
 def test_arrays_of_every_type_and_byte_order_equal_their_source(name: str, order: str) -> None:
-    image = picture(np.dtype(name).newbyteorder(order).str)
+    image = picture(np.dtype(order + np.dtype(name).str[1:]).str)
 
     same(read("array-1.0", foreign.array(image)).channels["image"], image)
 
@@ -184,7 +184,9 @@ def test_the_detectors_pixel_size_is_never_a_scans() -> None:
     unknown, set_here = reads(foreign.dectris_image(images)), told(foreign.dectris_image(images))
     by_user = told(foreign.dectris_image(images, number=1, user_data={"pixel_size_nm": 0.02, "scan_rotation_rad": 0.1}))
 
-    assert unknown is not None and set_here is not None and by_user is not None
+    assert unknown is not None
+    assert set_here is not None
+    assert by_user is not None
     assert (unknown.pixel_size, unknown.source) == (None, "dectris")
     assert (set_here.pixel_size, set_here.pixel_unit, set_here.source) == ((0.0104, 0.0104), "nm", "ela")
     assert (by_user.pixel_size, by_user.scan_rotation_rad) == ((0.02, 0.02), 0.1)
@@ -268,7 +270,10 @@ def test_a_new_series_is_a_new_session_and_arrays_without_a_number_are_counted()
 
 def test_karabo_arrays_that_are_no_images_are_left_out() -> None:
     image = picture("<u2")
-    sources = {"A": {"spectrum": np.arange(5.0), "mask": np.zeros((3, 4), bool), "ids": np.zeros((2, 2), "u8")}, "B": {"data": image, "stack": np.zeros((2, 3, 4))}}
+    sources = {
+        "A": {"spectrum": np.arange(5.0), "mask": np.zeros((3, 4), bool), "ids": np.zeros((2, 2), "u8")},
+        "B": {"data": image, "stack": np.zeros((2, 3, 4))},
+    }
 
     assert list(read("karabo-bridge", foreign.karabo(sources)).channels) == ["B data"]
 
@@ -316,7 +321,11 @@ BAD: dict[str, tuple[Format, list[bytes], str]] = {
     "dectris: not an array": ("dectris-stream-v2", foreign.dectris_image(_ONE, data={"a": 4}), "bad_dtype"),
     "dectris: three sides": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_typed(IMAGE.tobytes(), shape=(1, *SHAPE))), "bad_shape"),
     "dectris: huge": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_typed(b"", shape=_HUGE)), "too_large"),
-    "dectris: huge, compressed": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_typed(cbor2.CBORTag(56500, ["lz4", 0, _DATA]), shape=_HUGE)), "too_large"),
+    "dectris: huge, compressed": (
+        "dectris-stream-v2",
+        foreign.dectris_image(_ONE, **_typed(cbor2.CBORTag(56500, ["lz4", 0, _DATA]), shape=_HUGE)),
+        "too_large",
+    ),
     "dectris: text for bytes": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_typed("abc")), "bad_cbor"),
     "dectris: unknown compression": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA, "zip")), "bad_value"),
     "dectris: cut compressed": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA[:-3])), "byte_count"),
@@ -324,6 +333,7 @@ BAD: dict[str, tuple[Format, list[bytes], str]] = {
     "dectris: longer compressed": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA + b"1")), "byte_count"),
     "dectris: promises more": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(b"\x00\x00\x7f" + _DATA[3:])), "byte_count"),
     "dectris: blocks of nothing": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA[:8] + bytes(4) + _DATA[12:])), "bad_value"),
+    "dectris: vast blocks": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA[:8] + b"\x80\x00\x00\x00" + _DATA[12:])), "bad_value"),
     "dectris: odd blocks": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA[:8] + b"\x00\x00\x04\x01" + _DATA[12:])), "bad_value"),
     "dectris: element of 3": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA, size=3)), "bad_value"),
     "dectris: damaged block": ("dectris-stream-v2", foreign.dectris_image(_ONE, **_packed(_DATA[:16] + b"\xff" * (len(_DATA) - 16))), "bad_value"),
@@ -409,10 +419,9 @@ def test_whatever_comes_is_a_frame_or_is_refused(name: Format, data: st.DataObje
 
     try:
         frame = reader(name, max_pixels=5000)([bytes(part) for part in parts])
-    except WireError as error:
-        assert error.header["source"]
-    else:
-        assert frame is None or all(image.size <= 5000 for image in frame.channels.values())
+    except WireError:
+        return
+    assert frame is None or all(image.size <= 5000 for image in frame.channels.values())
 
 
 @given(st.sampled_from(FORMATS), st.lists(st.binary(max_size=64), max_size=4))
@@ -422,7 +431,7 @@ def test_bytes_of_any_kind_are_refused(name: Format, parts: list[bytes]) -> None
 
 
 def test_settings_that_a_format_does_not_have_are_refused() -> None:
-    with pytest.raises(ValidationError, match="pixel_size_nm: frames of format atomstream.frame.v1 say that themselves"):
+    with pytest.raises(ValidationError, match=r"pixel_size_nm: frames of format atomstream\.frame\.v1 say that themselves"):
         FramesEndpoint(pixel_size_nm=0.01)
     with pytest.raises(ValidationError, match="leaves no doubt about its shapes"):
         FramesEndpoint(format="dectris-stream-v2", shape_order="xy")

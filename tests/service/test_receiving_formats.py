@@ -62,7 +62,7 @@ class _Heard:
 
 @contextmanager
 def _sender(place: str, kind: Literal["sub", "pull"], binds: bool) -> Iterator[Callable[[list[bytes]], None]]:
-    socket = zmq.Context.instance().socket(zmq.XPUB if kind == "sub" else zmq.PUSH)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB if kind == "sub" else zmq.PUSH)
     socket.linger = 0
     (socket.bind if binds else socket.connect)(place)
 

@@ -63,7 +63,10 @@ class FramesEndpoint(_Confined):
     depth: int = Field(16, ge=1, le=4096, description="frames held by the policies queue and block")
     format: Format = Field("atomstream.frame.v1", description="the stream's format; all but the first are other makers'")
     source: str | None = Field(
-        None, min_length=1, max_length=200, description="the instrument's name in results, for other makers' formats; null = what the messages or the format say"
+        None,
+        min_length=1,
+        max_length=200,
+        description="the instrument's name in results, for other makers' formats; null = what the messages or the format say",
     )
     pixel_size_nm: float | None = Field(
         None, gt=0, description="pixel size of frames whose messages name none, for other makers' formats, which can't name a scan's; null = unknown"

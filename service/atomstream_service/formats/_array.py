@@ -34,7 +34,9 @@ class Array:
         if header.get("htype") != _HTYPE:
             raise WireError("unknown_schema", f"htype {header.get('htype')!r} is not {_HTYPE!r}")
         if header.get("encoding") not in (None, "", "none"):
-            raise WireError("bad_value", f"encoding {header['encoding']!r}: only data that are not compressed are taken; the format does not say how others are framed")
+            raise WireError(
+                "bad_value", f"encoding {header['encoding']!r}: only data that are not compressed are taken; the format does not say how others are framed"
+            )
         read = Fields(header)
         # The specification's own example spells it with one n.
         order = header.get("endianness") or header.get("endianess") or "little"

@@ -65,29 +65,35 @@ class _Reader:
         major, info = divmod(self._take(1)[0], 32)
         if major == 7:
             return self._simple(info)
-        if info == _INDEFINITE and major in (2, 3, 4, 5):
-            count = None
-        else:
-            count = self._argument(info)
-        match major, count:
-            case 0, int(value):
+        if info == _INDEFINITE:
+            return self._of_unknown_length(major, depth)
+        value = self._argument(info)
+        match major:
+            case 0:
                 return value
-            case 1, int(value):
+            case 1:
                 return -1 - value
-            case 2, int(length):
-                return self._take(length)
-            case 3, int(length):
-                return _text(self._take(length))
-            case 2, None:
+            case 2:
+                return self._take(value)
+            case 3:
+                return _text(self._take(value))
+            case 4:
+                return self._list(value, depth)
+            case 5:
+                return self._map(value, depth)
+            case _:
+                return Tagged(value, self.item(depth + 1))
+
+    def _of_unknown_length(self, major: int, depth: int) -> Any:
+        match major:
+            case 2:
                 return memoryview(b"".join(self._chunks(2)))
-            case 3, None:
+            case 3:
                 return "".join(map(_text, self._chunks(3)))
-            case 4, _:
-                return self._list(count, depth)
-            case 5, _:
-                return self._map(count, depth)
-            case 6, int(tag):
-                return Tagged(tag, self.item(depth + 1))
+            case 4:
+                return self._list(None, depth)
+            case 5:
+                return self._map(None, depth)
         raise _bad(f"a data item of type {major} can't be of unknown length")
 
     def _take(self, count: int) -> memoryview:
@@ -125,7 +131,7 @@ class _Reader:
         return chunks
 
     def _list(self, count: int | None, depth: int) -> list[Any]:
-        found = []
+        found: list[Any] = []
         while not (self._ends() if count is None else len(found) == count):
             found.append(self.item(depth + 1))
         return found

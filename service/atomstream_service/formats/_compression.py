@@ -14,6 +14,7 @@ import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
+from atomstream_models.compiled import compiled
 from atomstream_wire import WireError
 
 Algorithm = Literal["lz4", "bslz4"]
@@ -22,11 +23,11 @@ _HEADER = struct.Struct(">QI")
 _SIZE = struct.Struct(">I")
 _SMALLEST_BLOCK = 128
 """Bytes; smaller blocks would cost a message's sender nothing and its receiver much time."""
+_LARGEST_BLOCK = 0x7E000000
+"""Bytes, `LZ4_MAX_INPUT_SIZE`."""
 _LARGEST_RATIO = 256
 """No byte of LZ4 becomes more than 255."""
 _ELEMENT_SIZES = (1, 2, 4, 8)
-_AT_ONCE = 1 << 19
-"""Bytes that are transposed at once: what stays in a processor's cache."""
 
 _Bytes = NDArray[np.uint8]
 
@@ -50,25 +51,29 @@ def decompress(algorithm: Algorithm, data: Any, element_size: int, expected: int
         raise WireError("byte_count", f"the {algorithm} data are of {whole} bytes, the image needs {expected}")
     if expected > _LARGEST_RATIO * view.nbytes:
         raise WireError("byte_count", f"{view.nbytes} bytes of {algorithm} can't hold {expected}")
-    if block < min(_SMALLEST_BLOCK, whole):
-        raise WireError("bad_value", f"blocks of {block} bytes are too small")
+    if not min(_SMALLEST_BLOCK, whole) <= block <= _LARGEST_BLOCK:
+        raise WireError("bad_value", f"blocks of {block} bytes are too small or too large")
     out = np.empty(expected, np.uint8)
     rest = view[_HEADER.size :]
     if algorithm == "lz4":
-        end = _fill(out, block, rest, stored_is_plain=True)
+        end, tail = _fill(out, block, rest, stored_is_plain=True), 0
     else:
         if element_size not in _ELEMENT_SIZES or block % (8 * element_size):
             raise WireError("bad_value", f"blocks of {block} bytes are not whole groups of 8 elements of {element_size} bytes")
-        transposed = expected - expected % (8 * element_size)
-        end = _fill(out[:transposed], block, rest, stored_is_plain=False)
-        if rest.nbytes - end != expected - transposed:
-            raise WireError("byte_count", f"{rest.nbytes - end} bytes are behind the last block, there should be {expected - transposed}")
-        out[transposed:] = np.frombuffer(rest[end:], np.uint8)
-        end = rest.nbytes
-        _untranspose(out[:transposed], block, element_size)
-    if end != rest.nbytes:
-        raise WireError("byte_count", f"{rest.nbytes - end} bytes are behind the last block")
+        # What fills no group of 8 elements is behind the blocks as it is.
+        tail = expected % (8 * element_size)
+        planes = np.empty(expected - tail, np.uint8)
+        end = _fill(planes, block, rest, stored_is_plain=False)
+        _untranspose(planes, out, block, element_size)
+    if rest.nbytes - end != tail:
+        raise WireError("byte_count", f"{rest.nbytes - end} bytes are behind the last block, there should be {tail}")
+    out[expected - tail :] = np.frombuffer(rest[end:], np.uint8)
     return out
+
+
+def make_ready() -> None:
+    """Have what decompression needs compiled, or taken from the disk."""
+    _untranspose(np.zeros(8, np.uint8), np.empty(8, np.uint8), 8, 1)
 
 
 def _fill(out: _Bytes, block: int, data: memoryview, stored_is_plain: bool) -> int:
@@ -105,22 +110,21 @@ def _blocks(out: _Bytes, block: int) -> Iterator[_Bytes]:
         yield out[start : start + block]
 
 
-def _untranspose(data: _Bytes, block: int, element_size: int) -> None:
+@compiled
+def _untranspose(planes: _Bytes, out: _Bytes, block: int, element_size: int) -> None:
     """Put the bits of each block back in place. A block holds bit 0 of byte 0 of all its elements, then bit 1, and so on."""
-    whole = data.size - data.size % block
-    step = max(_AT_ONCE // block, 1) * block
-    for start in range(0, whole, step):
-        part = data[start : min(start + step, whole)]
-        part[:] = _elements(part.reshape(-1, block), element_size)
-    if whole < data.size:
-        data[whole:] = _elements(data[whole:].reshape(1, -1), element_size)
-
-
-def _elements(planes: _Bytes, element_size: int) -> _Bytes:
-    """planes : shape (blocks, bytes of a block)"""
-    groups = planes.reshape(len(planes), element_size, 8, -1).transpose(0, 3, 1, 2)
-    bits = np.ascontiguousarray(groups).view("<u8")
-    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
-        moved = (bits ^ (bits >> np.uint64(shift))) & np.uint64(mask)
-        bits ^= moved ^ (moved << np.uint64(shift))
-    return bits.view(np.uint8).transpose(0, 1, 3, 2).reshape(-1)
+    for start in range(0, planes.size, block):
+        groups = min(block, planes.size - start) // (8 * element_size)
+        for byte in range(element_size):
+            for group in range(groups):
+                bits = np.uint64(0)
+                for bit in range(8):
+                    bits |= np.uint64(planes[start + (8 * byte + bit) * groups + group]) << np.uint64(8 * bit)
+                moved = (bits ^ (bits >> np.uint64(7))) & np.uint64(0x00AA00AA00AA00AA)
+                bits ^= moved ^ (moved << np.uint64(7))
+                moved = (bits ^ (bits >> np.uint64(14))) & np.uint64(0x0000CCCC0000CCCC)
+                bits ^= moved ^ (moved << np.uint64(14))
+                moved = (bits ^ (bits >> np.uint64(28))) & np.uint64(0x00000000F0F0F0F0)
+                bits ^= moved ^ (moved << np.uint64(28))
+                for one in range(8):
+                    out[start + (8 * group + one) * element_size + byte] = np.uint8((bits >> np.uint64(8 * one)) & np.uint64(0xFF))

@@ -17,20 +17,16 @@ from numpy.typing import NDArray
 from atomstream_wire import Fields, WireError
 
 from ._cbor import Tagged, load_cbor
-from ._compression import Algorithm, decompress
+from ._compression import Algorithm, decompress, make_ready
 from ._elements import image_of, pixels_of
 from ._message import Images, Message
 from ._plain import NotPlain, plain
 
 _DATE, _ARRAY, _COMPRESSED = 0, 40, 56500
-_TYPED = {
-    tag: np.dtype(text)
-    for tag, text in {
-        **{64: "|u1", 65: ">u2", 66: ">u4", 67: ">u8", 68: "|u1", 69: "<u2", 70: "<u4", 71: "<u8"},
-        **{72: "|i1", 73: ">i2", 74: ">i4", 75: ">i8", 77: "<i2", 78: "<i4", 79: "<i8"},
-        **{80: ">f2", 81: ">f4", 82: ">f8", 84: "<f2", 85: "<f4", 86: "<f8"},
-    }.items()
-}
+_UNSIGNED = {64: "|u1", 65: ">u2", 66: ">u4", 67: ">u8", 68: "|u1", 69: "<u2", 70: "<u4", 71: "<u8"}
+_SIGNED = {72: "|i1", 73: ">i2", 74: ">i4", 75: ">i8", 77: "<i2", 78: "<i4", 79: "<i8"}
+_FLOATS = {80: ">f2", 81: ">f4", 82: ">f8", 84: "<f2", 85: "<f4", 86: "<f8"}
+_TYPED = {tag: np.dtype(text) for tag, text in (_UNSIGNED | _SIGNED | _FLOATS).items()}
 _NO_START = "the start message of this series: beam energy, thresholds, detector, order of channels and the start's user_data are unknown"
 
 
@@ -71,6 +67,7 @@ class DectrisStreamV2:
     name = "dectris"
 
     def __init__(self, max_pixels: int) -> None:
+        make_ready()
         self._max_pixels = max_pixels
         self._start: _Start | None = None
 

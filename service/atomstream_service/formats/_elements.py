@@ -40,7 +40,7 @@ def pixels_of(shape: Sequence[Any], max_pixels: int) -> int:
     """How many pixels an image of this shape has, to be called before anything is allocated for it."""
     if len(shape) != 2 or not all(type(side) is int and side > 0 for side in shape):
         raise WireError("bad_shape", f"shape {str(list(shape))[:100]} is not two whole numbers above 0")
-    pixels = math.prod(shape)
+    pixels: int = math.prod(shape)
     if pixels > max_pixels:
         raise WireError("too_large", f"shape {list(shape)} has {pixels} pixels, more than the {max_pixels} allowed")
     return pixels

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from atomstream_wire import Fields, WireError, load_header
 
-from ._compression import Algorithm, decompress
+from ._compression import Algorithm, decompress, make_ready
 from ._elements import dtype_named, image_of, pixels_of
 from ._message import Images, Message
 
@@ -26,6 +26,7 @@ class OdinLiveView:
     name = "odin"
 
     def __init__(self, max_pixels: int, shape_order: Literal["yx", "xy"]) -> None:
+        make_ready()
         self._max_pixels = max_pixels
         self._columns_first = shape_order == "xy"
 

@@ -9,9 +9,11 @@ from typing import Any
 from atomstream_wire import FRAME_SCHEMA, Frame, WireError, decode_frame
 
 from ..config import FramesEndpoint
+from ._array import Array
 from ._message import Translator
 from ._needs import need_packages
 from ._numbering import Numbering
+from ._thinned import Thinned
 
 FrameReader = Callable[[Sequence[Any]], Frame | None]
 """A message's parts -> its frame, or None where it brings none; raises WireError, which carries what could be read of source, session and seq."""
@@ -31,27 +33,23 @@ def reader_for(endpoint: FramesEndpoint, max_pixels: int) -> FrameReader:
 
 
 def _translator(endpoint: FramesEndpoint, max_pixels: int) -> Translator:
-    """Imports no more than this format needs."""
+    """Imports what the format needs, once it is known to be there."""
     need_packages([endpoint])
     match endpoint.format:
-        case "dectris-stream-v2":
-            from ._dectris import DectrisStreamV2
-
-            return DectrisStreamV2(max_pixels)
         case "stem.thinned.v1":
-            from ._thinned import Thinned
-
             return Thinned(max_pixels)
         case "array-1.0":
-            from ._array import Array
-
             return Array(max_pixels, endpoint.shape_order)
+        case "dectris-stream-v2":
+            from ._dectris import DectrisStreamV2  # noqa: PLC0415  # lz4 is of an extra
+
+            return DectrisStreamV2(max_pixels)
         case "odin-live-view":
-            from ._odin import OdinLiveView
+            from ._odin import OdinLiveView  # noqa: PLC0415  # as above
 
             return OdinLiveView(max_pixels, endpoint.shape_order)
         case "karabo-bridge":
-            from ._karabo import KaraboBridge
+            from ._karabo import KaraboBridge  # noqa: PLC0415  # msgpack is of an extra
 
             return KaraboBridge(max_pixels)
         case other:
