@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +13,14 @@ import cbor2
 import foreign
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from atomstream_models.errors import ExtraMissing
-from atomstream_service.config import Format, FramesEndpoint
+from atomstream_service.config import Config, Format, FramesEndpoint
 from atomstream_service.formats import FrameReader, _needs, need_packages, reader_for
 from atomstream_wire import Frame, WireError
 
@@ -444,3 +447,11 @@ def test_a_format_whose_package_is_missing_names_the_extra_that_brings_it(monkey
     for name, package in (("dectris-stream-v2", "lz4"), ("odin-live-view", "lz4"), ("karabo-bridge", "msgpack")):
         with pytest.raises(ExtraMissing, match=rf"{package} \(for frames of format {name}\).*atomstream\[streams\]"):
             reader(name)  # type: ignore[arg-type]
+
+
+def test_the_settings_in_the_documentation_are_possible_and_name_every_format() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "streams.md").read_text(encoding="utf-8"), re.DOTALL)
+
+    found = [one for block in blocks for one in Config.model_validate(tomllib.loads(block)).frames]
+
+    assert {one.format for one in found} == set(FORMATS)

@@ -130,3 +130,47 @@ def test_the_channel_that_is_analysed_is_chosen_by_name_as_for_our_own_frames() 
     np.testing.assert_array_equal(jobs[0].image, IMAGE + np.uint16(1))
     assert [(failure.code, failure.seq) for failure in heard.failures] == [("no_channel", 1)]
     assert heard.ledger.dropped("dectris") == {"source_gap": 0, "queue": 0, "late": 0, "rejected": 1}
+
+
+def test_behind_a_tee_the_file_writer_and_the_service_get_every_image() -> None:
+    heard, context = _Heard(), zmq.Context()
+    with free_endpoints(3) as places:
+        detector_at, writer_at, viewers_at = (f"tcp://{one}" for one in places)
+        receiving = heard.receiving(FramesEndpoint(endpoint=viewers_at, attach="connect", format="dectris-stream-v2", policy="queue", depth=64))
+        push: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+        writer: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
+        push.linger = 0
+
+        def tee() -> None:
+            detector, out, viewers = context.socket(zmq.PULL), context.socket(zmq.PUSH), context.socket(zmq.XPUB)
+            for one in (detector, out, viewers):
+                one.linger = 0
+            detector.connect(detector_at)
+            out.bind(writer_at)
+            viewers.bind(viewers_at)
+            assert viewers.poll(10_000)
+            try:
+                zmq.proxy(detector, out, viewers)
+            except zmq.ContextTerminated:
+                for one in (detector, out, viewers):
+                    one.close()
+
+        thread = threading.Thread(target=tee)
+        thread.start()
+        receiving.start()
+        try:
+            writer.connect(writer_at)
+            push.bind(detector_at)
+            for number in range(8):
+                push.send_multipart(foreign.dectris_image({"a": IMAGE}, number))
+            written = [writer.recv() for _ in range(8)]
+            jobs = heard.jobs(8)
+        finally:
+            receiving.stop()
+            context.term()
+            thread.join(10)
+            push.close()
+            writer.close()
+
+    assert written == [foreign.dectris_image({"a": IMAGE}, number)[0] for number in range(8)]
+    assert [job.frame.frame for job in jobs] == list(range(8))
