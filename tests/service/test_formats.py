@@ -440,6 +440,17 @@ def test_settings_that_a_format_does_not_have_are_refused() -> None:
         FramesEndpoint(format="dectris-stream-v2", shape_order="xy")
 
 
+def test_only_a_karabo_bridge_is_asked_for_frames_and_never_where_keys_are_asked_for() -> None:
+    asked = {"socket": "req", "attach": "connect", "format": "karabo-bridge"}
+
+    assert Config.model_validate({"curve": True, "frames": [asked | {"curve": False}]}).frames[0].socket == "req"
+    for wrong in ({"format": "array-1.0"}, {"attach": "bind"}, {"curve": True}):
+        with pytest.raises(ValidationError, match="socket 'req' is for format 'karabo-bridge'"):
+            FramesEndpoint.model_validate(asked | wrong)
+    with pytest.raises(ValidationError, match="socket 'req' can't ask for keys; say curve = false there"):
+        Config.model_validate({"curve": True, "frames": [asked]})
+
+
 def test_a_format_whose_package_is_missing_names_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_needs, "find_spec", lambda package: None)
 
