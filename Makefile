@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(RUNTIME),train,structures,parquet,formats,hyperspy,ray,otel,openvino,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(RUNTIME),train,structures,parquet,formats,hyperspy,ray,otel,openvino,streams,dev]'
 	touch $@
 
 demo: install

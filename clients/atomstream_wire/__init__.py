@@ -1,11 +1,13 @@
 """The bytes on Atomstream's ZeroMQ sockets: frames in (`atomstream.frame.v1`), results out (`atomstream.result.v1`).
 
 Two public functions a direction: `encode_frame` / `decode_frame` and `encode_result` / `decode_result`. Both ways the
-arrays are the messages' own memory, never copied. Needs numpy alone and runs on Python 3.7 and later.
+arrays are the messages' own memory, never copied. `load_header` and `Fields` read JSON headers
+with types and limits. Needs numpy alone and runs on Python 3.7 and later.
 """
 
 from ._arrays import DTYPES
 from ._errors import WireError
+from ._fields import Fields, load_header
 from ._frame import FRAME_SCHEMA, Frame, decode_frame, encode_frame
 from ._result import (
     ATOM_COLUMNS,
@@ -30,6 +32,7 @@ __all__ = [
     "EnsembleState",
     "Event",
     "Failure",
+    "Fields",
     "Frame",
     "FrameReport",
     "Maps",
@@ -39,4 +42,5 @@ __all__ = [
     "decode_result",
     "encode_frame",
     "encode_result",
+    "load_header",
 ]

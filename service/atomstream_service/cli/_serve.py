@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..config import load_config
 from ..control import serve
+from ..formats import need_packages
 from ..logs import set_up_logs
 from ._commands import Commands
 
@@ -24,6 +25,7 @@ def add(commands: Commands) -> None:
 def _run(given: argparse.Namespace) -> int:
     flags = {name: getattr(given, name) for name in ("frames", "results", "http", "bundle", "state")}
     config = load_config(given.config, os.environ, flags)
+    need_packages(config.frames)
 
     def say() -> None:
         frames = ", ".join(f"{one.endpoint} ({one.socket}, {one.policy})" for one in config.frames)

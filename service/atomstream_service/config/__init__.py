@@ -2,6 +2,6 @@
 
 from ._load import ConfigError, load_config
 from ._schema import config_schema
-from ._tree import Config, FramesEndpoint, Policy, TrackSettings, is_loopback
+from ._tree import Config, Format, FramesEndpoint, Policy, TrackSettings, is_loopback
 
-__all__ = ["Config", "ConfigError", "FramesEndpoint", "Policy", "TrackSettings", "config_schema", "is_loopback", "load_config"]
+__all__ = ["Config", "ConfigError", "Format", "FramesEndpoint", "Policy", "TrackSettings", "config_schema", "is_loopback", "load_config"]

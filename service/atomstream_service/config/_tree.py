@@ -15,6 +15,10 @@ Policy = Literal["latest", "queue", "block"]
 """latest = always the newest frame; queue = the newest `depth` frames; block = nothing is lost, the sender waits."""
 
 
+Format = Literal["atomstream.frame.v1", "dectris-stream-v2", "stem.thinned.v1", "array-1.0", "odin-live-view", "karabo-bridge"]
+"""What is spoken at a frame socket. One a socket: a format that is guessed from messages is guessed wrong one day."""
+
+
 class _Confined(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,18 +55,54 @@ class FramesEndpoint(_Confined):
     """One socket that frames come in through."""
 
     endpoint: Endpoint = Field("tcp://127.0.0.1:5555", description="tcp://HOST:PORT")
-    socket: Literal["sub", "pull"] = Field("sub", description="sub hears a PUB socket, pull shares a PUSH socket")
+    socket: Literal["sub", "pull", "req"] = Field(
+        "sub", description="sub hears a PUB socket, pull shares a PUSH socket, req asks a REP socket for each frame (karabo-bridge only)"
+    )
     attach: Literal["bind", "connect"] = Field("bind", description="bind = instruments connect here; connect = the service goes to the instrument")
-    policy: Policy = Field("latest", description="latest = the newest frame only; queue = the newest `depth` frames; block = nothing lost (pull only)")
+    policy: Policy = Field("latest", description="latest = the newest frame only; queue = the newest `depth` frames; block = nothing lost (not for sub)")
     depth: int = Field(16, ge=1, le=4096, description="frames held by the policies queue and block")
-    format: Literal["atomstream.frame.v1"] = Field("atomstream.frame.v1", description="the stream's format")
+    format: Format = Field("atomstream.frame.v1", description="the stream's format; all but the first are other makers'")
+    source: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="the instrument's name in results, for other makers' formats; null = what the messages or the format say",
+    )
+    pixel_size_nm: float | None = Field(
+        None, gt=0, description="pixel size of frames whose messages name none, for other makers' formats, which can't name a scan's; null = unknown"
+    )
+    shape_order: Literal["yx", "xy"] = Field(
+        "yx", description="what comes first in the shapes of array-1.0 and odin-live-view: yx = the number of rows; xy = the number of columns"
+    )
+    thinned: bool | None = Field(
+        None,
+        description="whether an instrument with another maker's format leaves frames out on purpose, so that jumps in its numbers are no losses; "
+        "null = as the format is: stem.thinned.v1 does",
+    )
     curve: bool | None = Field(None, description="whether senders need a key (ZeroMQ CURVE); null = as `curve` of the service says")
 
     @model_validator(mode="after")
     def _possible(self) -> FramesEndpoint:
-        if self.policy == "block" and self.socket != "pull":
+        if self.policy == "block" and self.socket == "sub":
             raise ValueError("policy 'block' needs socket 'pull': a SUB socket can't make its publisher wait")
+        if self.socket == "req" and (self.format != "karabo-bridge" or self.attach != "connect" or self.curve):
+            raise ValueError("socket 'req' is for format 'karabo-bridge', with attach 'connect' and without curve")
         return self
+
+    @model_validator(mode="after")
+    def _meant_for_this_format(self) -> FramesEndpoint:
+        if self.format == "atomstream.frame.v1":
+            given = [key for key in ("source", "pixel_size_nm", "thinned") if getattr(self, key) is not None]
+            if given:
+                raise ValueError(f"{', '.join(given)}: frames of format {self.format} say that themselves")
+        if self.shape_order == "xy" and self.format not in ("array-1.0", "odin-live-view"):
+            raise ValueError(f"shape_order 'xy': format {self.format} leaves no doubt about its shapes")
+        return self
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether jumps in the instrument's numbers are no losses."""
+        return self.format == "stem.thinned.v1" if self.thinned is None else self.thinned
 
 
 class TrackSettings(_Confined):
@@ -168,6 +208,13 @@ class Config(_Confined):
     def _whole_certificate(self) -> Config:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key are given together")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_possible(self) -> Config:
+        for one in self.frames:
+            if one.socket == "req" and self.curve_for(one):
+                raise ValueError(f"frames from {one.endpoint}: socket 'req' can't ask for keys; say curve = false there if that is meant")
         return self
 
     @property

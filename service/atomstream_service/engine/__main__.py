@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from atomstream_models.bundle import BundleError
+from atomstream_models.errors import ExtraMissing
 from atomstream_models.runtime import LoadError
 
 from ..errors import AtomstreamError
@@ -48,7 +49,7 @@ def main() -> int:
     set_up_logs(spec.config.log_format, spec.config.log_level, "engine")
     try:
         engine = Engine(spec)
-    except (BundleError, LoadError, AtomstreamError) as error:
+    except (BundleError, LoadError, ExtraMissing, AtomstreamError) as error:
         log.critical("the engine can't start: %s", error)
         return CANNOT_START
     threading.excepthook = _end_on_bug

@@ -13,11 +13,12 @@ from atomstream_wire import Event, Failure
 
 from .. import drift
 from ..access import CurveFolder
-from ..config import Config
+from ..config import Config, FramesEndpoint
+from ..formats import reader_for
 from ..members import MemberState
 from ..traces import open_traces
 from ..tracks import TrackLinker
-from ..transport import STOPPING, CurveGuard, FrameSocket, ResultSocket
+from ..transport import STOPPING, AskingSocket, CurveGuard, FrameSocket, ResultSocket
 from ._afterwards import Afterwards
 from ._candidate import Candidate
 from ._deadline import Deadline
@@ -28,6 +29,7 @@ from ._ledger import Ledger
 from ._publishing import Pipeline
 from ._receiving import Receiving
 from ._scans import Scans
+from ._slot import Slot
 from ._spec import EngineSpec
 from ._staging import Staging
 from ._timing import Timing
@@ -50,6 +52,8 @@ class Engine:
         where a socket can't be bound or connected.
     AccessFileError, CurveUnusable
         where ZeroMQ keys are asked for and can't be had.
+    ExtraMissing
+        where a frame socket's format needs a package that is not installed.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -85,12 +89,14 @@ class Engine:
         scans = None if config.strip_rows is None else Scans(self.intake.aside, lambda: (self.inference.active, self.inference.failures))
         self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map, deadline, scans)
         offer = None if scans is None else scans.offer
-        self._receiving = [
-            Receiving(
-                FrameSocket(endpoint, guard=self.guard if config.curve_for(endpoint) else None), slot, config, self.ledger, self.pipeline.say_at_once, offer
-            )
-            for endpoint, slot in zip(config.frames, self.intake.frames, strict=True)
-        ]
+
+        def receiving(endpoint: FramesEndpoint, slot: Slot[Job]) -> Receiving:
+            read = reader_for(endpoint, config.max_pixels)
+            guard = self.guard if config.curve_for(endpoint) else None
+            socket = AskingSocket(endpoint) if endpoint.socket == "req" else FrameSocket(endpoint, guard=guard)
+            return Receiving(socket, read, slot, config, self.ledger, self.pipeline.say_at_once, offer)
+
+        self._receiving = list(map(receiving, config.frames, self.intake.frames))
 
     def start(self) -> None:
         """Start answering frames."""

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
-from atomstream_wire import Failure, Frame, WireError, decode_frame
+from atomstream_wire import Failure, Frame, WireError
 
 from ..config import Config
+from ..formats import FrameReader
 from ..logs import Throttle
-from ..transport import FrameSocket
+from ..transport import AskingSocket, FrameSocket
 from ._ledger import Ledger
 from ._slot import Slot
 from ._work import Job
@@ -29,15 +30,19 @@ class Receiving:
 
     def __init__(
         self,
-        socket: FrameSocket,
+        socket: FrameSocket | AskingSocket,
+        read: FrameReader,
         slot: Slot[Job],
         config: Config,
         ledger: Ledger,
         refuse: Callable[[Failure], None],
         offer: Callable[[Job], None] | None = None,
     ) -> None:
-        """offer : who looks at frames of scans that still run, before they are complete."""
+        """read : makes frames of the socket's messages
+        offer : who looks at frames of scans that still run, before they are complete
+        """
         self._socket = socket
+        self._read = read
         self._slot = slot
         self._config = config
         self._ledger = ledger
@@ -63,7 +68,9 @@ class Receiving:
     def _accept(self, parts: Sequence[Any]) -> None:
         t_recv, clock_recv = time.time(), time.perf_counter()
         try:
-            frame = decode_frame(parts, self._config.max_pixels)
+            frame = self._read(parts)
+            if frame is None:
+                return
             new = self._ledger.arrived(frame.source, frame.session, frame.seq)
             runs = not frame.complete
             if runs and not self._config.partial_frames:

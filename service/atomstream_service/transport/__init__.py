@@ -1,5 +1,6 @@
 """ZeroMQ, which nothing else in the service imports: frames in, results out, and the line between the two processes."""
 
+from ._asking import AskingSocket
 from ._commands import STOPPING, CommandClient, CommandRefused, CommandServer, EngineSilent, EngineUnavailable, Reply
 from ._curve import CurveGuard, CurveUnusable, new_key_pair
 from ._frames import FrameSocket
@@ -10,6 +11,7 @@ from ._socket import AddressUnusable
 __all__ = [
     "STOPPING",
     "AddressUnusable",
+    "AskingSocket",
     "CommandClient",
     "CommandRefused",
     "CommandServer",
