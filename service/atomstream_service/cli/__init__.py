@@ -13,9 +13,9 @@ from atomstream_models.errors import InputError
 from atomstream_models.runtime import LoadError
 
 from ..errors import AtomstreamError
-from . import _bench, _bundle, _demo, _doctor, _drift, _evaluate, _export, _keys, _predict, _replay, _select, _serve, _training
+from . import _bench, _bundle, _demo, _doctor, _drift, _evaluate, _export, _keys, _predict, _replay, _select, _serve, _simulate, _training
 
-_COMMANDS = (_serve, _demo, _replay, _predict, _training, _select, _evaluate, _export, _drift, _bundle, _keys, _bench, _doctor)
+_COMMANDS = (_serve, _demo, _simulate, _replay, _predict, _training, _select, _evaluate, _export, _drift, _bundle, _keys, _bench, _doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:
