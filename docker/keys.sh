@@ -1,17 +1,20 @@
 #!/bin/sh
 # Make what the other containers need to be let in, unless it is there: keys.sh FOLDER_FOR_KEYS FOLDER_FOR_TOKEN
 set -eu
-keys=$1 token=$2
-# A secret is written to the side first, so that one cut short is never taken for whole.
+key=$1/microscope.curve.json token=$2/prometheus
+
 [ -e "$ATOMSTREAM_STATE/curve/service.json" ] || atomstream keys curve init
-if [ ! -s "$keys/microscope.curve.json" ]; then
-    atomstream keys curve revoke microscope 2>/dev/null || true
-    atomstream keys curve add microscope --out "$keys/microscope.curve.json"
+
+# Where the service knows a name whose secret was lost, it is let in anew.
+if [ ! -s "$key" ]; then
+    atomstream keys curve add microscope --out "$key" 2>/dev/null \
+    || { atomstream keys curve revoke microscope && atomstream keys curve add microscope --out "$key"; }
 fi
-if [ ! -s "$token/prometheus" ]; then
-    atomstream keys token revoke prometheus 2>/dev/null || true
-    atomstream keys token add prometheus --role viewer > "$token/prometheus.new"
+if [ ! -s "$token" ]; then
+    # Written to the side first, so that a token cut short is never taken for whole.
+    atomstream keys token add prometheus --role viewer > "$token.new" 2>/dev/null \
+    || { atomstream keys token revoke prometheus && atomstream keys token add prometheus --role viewer > "$token.new"; }
     # Prometheus runs as another user; nothing else is in its volume.
-    chmod 0644 "$token/prometheus.new"
-    mv "$token/prometheus.new" "$token/prometheus"
+    chmod 0644 "$token.new"
+    mv "$token.new" "$token"
 fi

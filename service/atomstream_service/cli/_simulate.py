@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from itertools import count as numbers
 from pathlib import Path
 from types import FrameType
@@ -33,7 +36,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--material", choices=get_args(Material), default="graphene", help="what lies under the microscope (graphene)")
     parser.add_argument("--fps", type=float, default=2.0, metavar="F", help="frames a second, where this machine makes as many (2)")
     parser.add_argument("--side", type=int, default=512, metavar="PIXELS", help="rows and columns of a frame (512)")
-    parser.add_argument("--drift", type=int, metavar="FRAMES", help="let conditions get worse over so many frames, from the ninth on; they stay good by default")
+    parser.add_argument(
+        "--drift", type=int, metavar="FRAMES", help="let conditions get worse over so many frames, from the ninth on; they stay good by default"
+    )
     parser.add_argument("--count", type=int, metavar="N", help="end after so many frames")
     parser.add_argument("--seed", type=int, default=0, help="seed of the movie (0)")
     parser.add_argument("--source", default="simulated/microscope", metavar="NAME", help="whom the frames come from (simulated/microscope)")
@@ -48,37 +53,47 @@ def _run(given: argparse.Namespace) -> int:
             raise InputError(f"{flag} is {value}; at least {least} is needed")
     mild, drift = (sys.maxsize, 1) if given.drift is None else (_MILD, given.drift)
     microscope = SimulatedMicroscope(given.seed, (given.side, given.side), material=given.material, mild=mild, drift=drift)
-    signal.signal(signal.SIGTERM, _end)
-    publisher = FramePublisher(given.source, given.to, curve=given.curve)
-    try:
-        _wait(publisher, given.to)
-        _stream(publisher, microscope, given.fps, given.count)
-    except KeyboardInterrupt:
-        # Streaming until then is what was asked for.
-        return 0
-    finally:
-        publisher.close(linger_s=_LINGER_S if publisher.sent else 0)
-        print(f"sent {publisher.sent} frames, {publisher.dropped} dropped", flush=True)
-    return 0 if publisher.dropped == 0 else 1
+    with _told_to_end() as end:
+        publisher = FramePublisher(given.source, given.to, curve=given.curve)
+        try:
+            _wait(publisher, given.to, end)
+            _stream(publisher, microscope, given.fps, given.count, end)
+        finally:
+            publisher.close(linger_s=_LINGER_S if publisher.sent else 0)
+            print(f"sent {publisher.sent} frames, {publisher.dropped} dropped", flush=True)
+    return 0 if given.count is None or publisher.sent == given.count else 1
 
 
-def _wait(publisher: FramePublisher, to: str) -> None:
+def _wait(publisher: FramePublisher, to: str, end: threading.Event) -> None:
     if not publisher.wait_for_reader(_LOOK_S):
         print(f"waiting for a service at {to}", flush=True)
-        while not publisher.wait_for_reader(_LOOK_S):
+        while not end.is_set() and not publisher.wait_for_reader(_LOOK_S):
             pass
-    print(f"streaming to {to}; Ctrl-C ends it", flush=True)
+    if not end.is_set():
+        print(f"streaming to {to}; Ctrl-C ends it", flush=True)
 
 
-def _stream(publisher: FramePublisher, microscope: SimulatedMicroscope, fps: float, count: int | None) -> None:
+def _stream(publisher: FramePublisher, microscope: SimulatedMicroscope, fps: float, count: int | None, end: threading.Event) -> None:
     due = time.monotonic()
     for k in numbers() if count is None else range(count):
         frame = microscope.next_frame()
-        time.sleep(max(0.0, due - time.monotonic()))
+        if end.wait(max(0.0, due - time.monotonic())):
+            return
         publisher.publish(frame.image, frame=k, pixel_size=(frame.pixel_nm, frame.pixel_nm), t_end=time.time())
         due = max(due + 1 / fps, time.monotonic())
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """End as after an interrupt, and say how many frames were sent."""
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[threading.Event]:
+    """Set by an interrupt or SIGTERM, so that no frame is cut short and every one is counted."""
+    end = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        end.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield end
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
