@@ -79,7 +79,7 @@ def test_it_waits_for_a_service_streams_until_it_is_told_to_end_and_says_how_muc
             assert process.wait(30) == 0
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
     assert [one.seq for one in came] == [0, 1, 2, 3, 4]
     assert f"streaming to tcp://{frames}" in said
     sent = re.search(r"sent (\d+) frames, 0 dropped", said)
