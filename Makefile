@@ -9,7 +9,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 # The tests start hundreds of processes, and where no bytecode is kept each of them compiles our sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install install-dev demo test test-gpu screenshots docs lint bench elit clean
+.PHONY: install install-dev demo test test-gpu image-test screenshots docs settings wheelhouse lint bench elit clean
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
@@ -34,6 +34,20 @@ test: install-dev
 
 test-gpu: install-dev
 	$(BIN)/python -m pytest tests/gpu $(ARGS)
+
+# Builds the image, runs it, scrapes it; as root on Debian, without an engine for containers.
+image-test: install-dev
+	command -v buildah debootstrap prometheus >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends buildah debootstrap prometheus; }
+	ATOMSTREAM_IMAGE_TEST=1 $(BIN)/python -m pytest tests/image -s -o timeout=3600 $(ARGS)
+
+# All that an installation without the internet needs, for a computer like this one; ARGS='--platform win_amd64 --python 3.12' for another.
+wheelhouse: install-dev
+	$(BIN)/python deploy/wheelhouse.py $(ARGS)
+
+# The files that are made from the settings in the code.
+settings: install
+	$(BIN)/python -c 'from atomstream_service.config import config_schema; print(config_schema(), end="")' > docs/config.schema.json
+	$(BIN)/atomstream serve --example > deploy/atomstream.toml
 
 # The pictures of docs/operators.md.
 screenshots: install-dev

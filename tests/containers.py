@@ -28,6 +28,17 @@ _PIP_KEYS = ("index-url", "extra-index-url", "trusted-host", "cert", "timeout", 
 """What of this machine's settings for pip a build may need, too."""
 
 
+@dataclass(frozen=True)
+class Image:
+    """An image.
+
+    config : what it says of itself, as Docker keeps it
+    """
+
+    name: str
+    config: dict[str, Any]
+
+
 def buildah(*arguments: str, timeout_s: float = 300) -> str:
     """What a command of buildah prints."""
     done = subprocess.run([*_command(), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
@@ -40,11 +51,15 @@ def _command() -> list[str]:
 
 
 @contextlib.contextmanager
-def built_image() -> Iterator[dict[str, Any]]:
-    """What the image, freshly built, says of itself."""
+def built_image() -> Iterator[Image]:
+    """The image, freshly built; or that which the variable ATOMSTREAM_IMAGE names, if it was built before."""
     missing = [one for one in ("buildah", "debootstrap", "prometheus") if shutil.which(one) is None]
     assert not missing, f"not installed: {', '.join(missing)}"
     _STORE.mkdir(parents=True, exist_ok=True)
+    there = os.environ.get("ATOMSTREAM_IMAGE")
+    if there is not None:
+        yield _inspected(there)
+        return
     if _BASE not in buildah("images", "--format", "{{.Name}}"):
         _make_base()
     begun = time.monotonic()
@@ -53,12 +68,17 @@ def built_image() -> Iterator[dict[str, Any]]:
         secret.write_text(_pip_settings())
         options = ["--isolation", "chroot", "--format", "docker", "--volume", "/etc/ssl/certs:/etc/ssl/certs:ro", "--secret", f"id=pip,src={secret}"]
         buildah("bud", *options, "--build-arg", f"BASE={_BASE}", "--tag", _IMAGE, "--file", "docker/Containerfile", ".", timeout_s=_BUILT_IN_S)
-    built_s = time.monotonic() - begun
-    (size,) = buildah("images", "--format", "{{.Size}}", _IMAGE).splitlines()
-    print(f"\nimage: {size}, built in {built_s:.0f} s")
-    inspected: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", _IMAGE))["Docker"]
-    yield inspected
-    buildah("rmi", "--force", _IMAGE)
+    print(f"\nbuilt in {time.monotonic() - begun:.0f} s")
+    try:
+        yield _inspected(_IMAGE)
+    finally:
+        buildah("rmi", "--force", _IMAGE)
+
+
+def _inspected(name: str) -> Image:
+    (size,) = buildah("images", "--format", "{{.Size}}", name).splitlines()
+    print(f"\n{name}: {size}")
+    return Image(name, json.loads(buildah("inspect", "--type", "image", name))["Docker"]["config"])
 
 
 def _make_base() -> None:
@@ -85,10 +105,10 @@ def _pip_settings() -> str:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of the image; its volumes live as long as it does."""
+    """A container of an image; its volumes live as long as it does."""
 
     name: str
-    image: dict[str, Any]
+    image: Image
 
     @property
     def _run(self) -> list[str]:
@@ -103,7 +123,7 @@ class Container:
         """The image's entrypoint with a command; ended as an engine for containers ends it."""
         options = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
         options += [word for volume in volumes for word in ("--volume", volume)]
-        whole = [*_command(), "run", "--isolation", "chroot", *options, self.name, "--", *self.image["config"]["Entrypoint"], *command]
+        whole = [*_command(), "run", "--isolation", "chroot", *options, self.name, "--", *self.image.config["Entrypoint"], *command]
         with log.open("wb") as out:
             process = subprocess.Popen(whole, stdout=out, stderr=subprocess.STDOUT)
         try:
@@ -139,9 +159,9 @@ def _children(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def container(image: dict[str, Any]) -> Iterator[Container]:
-    """A container of the image."""
-    name = buildah("from", "--pull-never", _IMAGE)
+def container(image: Image) -> Iterator[Container]:
+    """A fresh container."""
+    name = buildah("from", "--pull-never", image.name)
     try:
         yield Container(name, image)
     finally:

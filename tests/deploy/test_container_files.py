@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -83,12 +82,9 @@ def test_the_image_runs_as_nobody_special_and_says_whether_it_is_ready() -> None
     assert "STOPSIGNAL SIGTERM" in last
 
 
-def _in_container(composed: dict[str, Any], state: Path, service: str = "service") -> Config:
+def _in_container(composed: dict[str, Any], state: Path) -> Config:
     """The settings that the service in a container runs with."""
-    given = composed["services"][service]["environment"]
-    # The service is given text; what reads YAML here has understood lists already.
-    environment = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-    return load_config(_DOCKER / "atomstream.toml", {**environment, "ATOMSTREAM_STATE": str(state)})
+    return load_config(_DOCKER / "atomstream.toml", {**composed["services"]["service"]["environment"], "ATOMSTREAM_STATE": str(state)})
 
 
 def test_keys_open_a_container_to_their_owners_alone_and_are_made_once(composed: dict[str, Any], tmp_path: Path) -> None:
