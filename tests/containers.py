@@ -87,6 +87,8 @@ def _make_base() -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = ["debootstrap", "--variant=minbase", "--include=python3,ca-certificates", "bookworm", folder, *mirrors.stdout.split()[:1]]
         subprocess.run(command, check=True, capture_output=True, timeout=_BUILT_IN_S)
+        for downloaded in (Path(folder) / "var").glob("cache/apt/archives/*.deb"):
+            downloaded.unlink()
         container = buildah("from", "scratch")
         buildah("add", "--quiet", container, folder, "/")
         buildah("commit", "--rm", "--quiet", container, _BASE)
