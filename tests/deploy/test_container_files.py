@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
-from conftest import ROOT, make_plain_bundle
+from conftest import ROOT
 
 from atomstream_service.access import AccessRefused, TokenFile, check_listening
 from atomstream_service.config import Config, load_config
-from atomstream_service.demo import free_endpoints, launched
 
 _DOCKER = ROOT / "docker"
 _COMPOSE = _DOCKER / "compose.yaml"
@@ -118,17 +116,3 @@ def _make_keys(folder: Path) -> None:
         command.chmod(0o755)
     environment = {**os.environ, "PATH": f"{command.parent}:{os.environ['PATH']}", "ATOMSTREAM_STATE": str(folder / "state")}
     subprocess.run(["sh", str(_DOCKER / "keys.sh"), str(folder / "keys"), str(folder / "token")], env=environment, check=True, capture_output=True)
-
-
-def test_health_is_whether_the_service_is_ready(tmp_path: Path) -> None:
-    bundle = make_plain_bundle(tmp_path / "plain")
-    with launched(tmp_path / "state", bundle=str(bundle.folder), config="warm_shapes = [[56, 64]]\n") as service:
-        assert httpx.get(f"{service.url}/readyz").status_code == 200
-        assert _health(f"{service.url}/readyz") == 0
-    with free_endpoints(1) as (nowhere,):
-        assert _health(f"http://{nowhere}/readyz") == 1
-
-
-def _health(url: str) -> int:
-    asked = subprocess.run([sys.executable, str(_DOCKER / "health.py")], env={**os.environ, "ATOMSTREAM_READY_URL": url}, capture_output=True, check=False)
-    return asked.returncode

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import pytest
@@ -19,7 +22,7 @@ from waiting import until
 
 from atomstream_client import Atoms, FramePublisher, ResultSubscriber
 from atomstream_service.access import Role, TokenFile
-from atomstream_service.demo import launched
+from atomstream_service.demo import free_endpoints, launched
 
 _FROM_PROMETHEUS = {"instance", "job", "le"}
 """Labels that Prometheus adds, and a histogram's own."""
@@ -27,9 +30,19 @@ _FROM_PROMETHEUS = {"instance", "job", "le"}
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here (Debian's package prometheus)")
 
 
+class Watched(NamedTuple):
+    """A running service.
+
+    metrics : what Prometheus, with a viewer's token, reads from it
+    """
+
+    url: str
+    metrics: str
+
+
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What Prometheus, with a viewer's token, reads from a service that has judged frames and refused somebody."""
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A service that has judged frames and refused somebody."""
     folder = tmp_path_factory.mktemp("watched")
     bundle = make_plain_bundle(folder / "plain", (-1.0, -1.0, -1.1))
     token = TokenFile(folder / "state").add("prometheus", Role.VIEWER, None)
@@ -41,14 +54,14 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 assert isinstance(results.receive(30), Atoms)
         assert httpx.get(f"{service.url}/metrics").status_code == 401
         mine = {"Authorization": f"Bearer {token}"}
-        yield until(lambda: httpx.get(f"{service.url}/metrics", headers=mine).text, lambda text: "elit_member_drift_score{" in text)
+        yield Watched(service.url, until(lambda: httpx.get(f"{service.url}/metrics", headers=mine).text, lambda text: "elit_member_drift_score{" in text))
 
 
 @pytest.fixture(scope="module")
-def series(scraped: str) -> dict[str, set[str]]:
+def series(watched: Watched) -> dict[str, set[str]]:
     """The names of series that the service shows -> the labels that they have."""
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(scraped):
+    for family in text_string_to_metric_families(watched.metrics):
         # A family without samples is there, too.
         found[family.name + ("_total" if family.type == "counter" else "")] = set()
         for sample in family.samples:
@@ -61,6 +74,17 @@ def test_every_series_and_label_asked_for_is_one_that_the_service_shows(query: Q
     assert query.metrics <= set(series), query.metrics - set(series)
     if any(series[name] for name in query.metrics):
         assert query.labels <= _FROM_PROMETHEUS.union(*(series[name] for name in query.metrics))
+
+
+def test_the_containers_check_of_health_is_whether_the_service_is_ready(watched: Watched) -> None:
+    assert _health(f"{watched.url}/readyz") == 0
+    with free_endpoints(1) as (nowhere,):
+        assert _health(f"http://{nowhere}/readyz") == 1
+
+
+def _health(url: str) -> int:
+    check = [sys.executable, str(ROOT / "docker" / "health.py")]
+    return subprocess.run(check, env={**os.environ, "ATOMSTREAM_READY_URL": url}, capture_output=True, check=False).returncode
 
 
 def test_the_dashboard_shows_what_an_operator_asks_for_first() -> None:
