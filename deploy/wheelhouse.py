@@ -39,7 +39,7 @@ Made for Python {python} on {platform}; copy this folder there, and in it:
     {bin}pip install --no-index --find-links . "atomstream[{extras}]"
     {bin}atomstream doctor
 
-On the instrument's own computer, into the microscope program's Python (3.8 or later):
+On the instrument's own computer, into the microscope program's Python (3.7 or later):
 
     python -m pip install --no-index --find-links . atomstream-client
 
