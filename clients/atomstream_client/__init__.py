@@ -5,6 +5,8 @@
     ControlClient     asks and changes over REST
     CurveKeys         lets the first two in where the service asks for keys
 
+`atomstream_client.steering` is for programs that put the beam on atoms.
+
 Needs numpy and pyzmq alone and runs on Python 3.7 and later. Not thread-safe where it does not say so.
 """
 

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from atomstream_client import Atoms, ControlClient, FramePublisher, ResultSubscriber
+from atomstream_client.steering import SpecimenDrift, doubts
 
 frames, results, url = sys.argv[1:4]
 assert not {"pydantic", "onnx", "cv2", "scipy"} & set(sys.modules)
@@ -16,6 +17,11 @@ with FramePublisher("old/python", frames) as publisher, ResultSubscriber(results
     answer = subscriber.receive(30)
 assert isinstance(answer, Atoms), answer
 assert answer.report.shape == (128, 160)
+assert len(doubts(answer, 0.02)) == len(answer.atoms)
+drift, sites = SpecimenDrift(1.0), np.mgrid[:6, :6].reshape(2, -1).T
+for k in range(3):
+    drift.add(float(k), sites + np.array([0.1 * k, 0.0]))
+assert np.allclose(drift.at(4.0), [0.4, 0.0])
 control = ControlClient(url, actor="old python")
 generation = control.set_member("m00", "disabled", "from an old Python")
 assert control.set_member("m00", "enabled") > generation
