@@ -31,7 +31,7 @@ class NionPython:
     def __init__(self, python: Path, installed: Path) -> None:
         self.installed = installed
         self._python = python
-        folders = (installed, ROOT / "clients" / "nion")  # the second for the simulated instrument
+        folders = (installed, ROOT / "clients" / "nion", ROOT / "examples")  # the second for the simulated instrument
         self._environment = {**plain_environment(), "PYTHONPATH": ":".join(map(str, folders)), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def start(self, script: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -6,6 +6,7 @@ Swift finds it by its name (`nionswift_plugin.*`) and calls `run` and `stop`. Fo
     ScanStreamer  one scan device
     ScanGeometry  where the pixels of a frame lie, in nm
     scan_frame    Nion's extended data as the fields of a frame
+    to_shares     places in nm as probe positions (and `context_geometry`, `to_place_nm`, `scanned_s`)
 
 Needs numpy, pyzmq and atomstream_client beside Swift itself.
 """
@@ -18,6 +19,7 @@ from ._display import AtomsItem
 from ._frame import ScanFrame, scan_frame
 from ._geometry import ScanGeometry
 from ._plugin import Plugin, source_of
+from ._probe import context_geometry, scanned_s, to_place_nm, to_shares
 from ._settings import BadSettings, Settings, read_settings
 from ._streamer import Counts, ScanStreamer
 
@@ -31,11 +33,15 @@ __all__ = [
     "ScanGeometry",
     "ScanStreamer",
     "Settings",
+    "context_geometry",
     "read_settings",
     "run",
     "scan_frame",
+    "scanned_s",
     "source_of",
     "stop",
+    "to_place_nm",
+    "to_shares",
 ]
 
 _running: list[Plugin] = []
