@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from atomstream_models.normalize import normalizer
 from atomstream_service.demo import Launched, launched
 from atomstream_service.logs import flush_logs
 
+# A shell that started this in the background has SIGINT ignored, and what is ignored stays so in every process that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test is about time, and the first example may wait for a compiler.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
