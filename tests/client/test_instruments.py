@@ -264,8 +264,10 @@ def _server_of_2025() -> Iterator[tuple[str, list[bytes]]]:
             except OSError:
                 return
             with connection, contextlib.suppress(OSError):
-                (length,) = struct.unpack("!I", connection.recv(4))
-                asked.append(connection.recv(length))
+                head = connection.recv(4, socket.MSG_WAITALL)
+                if len(head) < 4:
+                    continue
+                asked.append(connection.recv(struct.unpack("!I", head)[0], socket.MSG_WAITALL))
                 time.sleep(0.05)
                 answer = b"Traceback: 'NoneType' object has no attribute 'acquisition'"
                 if (len(asked) - 1) % 5 != 4:
