@@ -52,16 +52,18 @@ Handler = Callable[[str, Mapping[str, Any], Sequence[Any]], Reply]
 class CommandServer:
     """Answers commands on threads of its own, so that one that waits for a frame boundary holds up no other.
 
+    A request goes to a thread that has nothing else to do; where there is none, it waits for the first to be done.
+
     threads : more than the single frames that may wait at once, so that a status is always answered
     """
 
     def __init__(self, endpoint: str, handler: Handler, threads: int = 24) -> None:
         self._handler = handler
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        outside, inside = self._context.socket(zmq.ROUTER), self._context.socket(zmq.DEALER)
+        outside, inside = self._context.socket(zmq.ROUTER), self._context.socket(zmq.ROUTER)
         outside.bind(endpoint)
         inside.bind(_INSIDE)
-        threading.Thread(target=self._forward, args=(outside, inside), name="commands", daemon=True).start()
+        threading.Thread(target=self._deal_out, args=(outside, inside), name="commands", daemon=True).start()
         for k in range(threads):
             threading.Thread(target=self._work, name=f"command-{k}", daemon=True).start()
 
@@ -69,19 +71,32 @@ class CommandServer:
         """End all threads: each finds its context ended, and closes its own sockets."""
         self._context.term()
 
-    def _forward(self, outside: zmq.Socket[bytes], inside: zmq.Socket[bytes]) -> None:
+    def _deal_out(self, outside: zmq.Socket[bytes], inside: zmq.Socket[bytes]) -> None:
+        idle: list[zmq.Frame] = []
+        answers, everything = zmq.Poller(), zmq.Poller()
+        for poller, socket in ((answers, inside), (everything, inside), (everything, outside)):
+            poller.register(socket, zmq.POLLIN)
         with contextlib.suppress(zmq.ContextTerminated):
-            zmq.proxy(outside, inside)
+            while True:
+                ready = dict((everything if idle else answers).poll())
+                if inside in ready:
+                    thread, _, *reply = inside.recv_multipart(copy=False)
+                    idle.append(thread)
+                    if len(reply) > 1:  # the first message of a thread only says that it is there
+                        outside.send_multipart(reply, copy=False)
+                if outside in ready:
+                    inside.send_multipart([idle.pop(), b"", *outside.recv_multipart(copy=False)], copy=False)
         outside.close(linger=0)
         inside.close(linger=0)
 
     def _work(self) -> None:
-        socket = self._context.socket(zmq.REP)
+        socket = self._context.socket(zmq.REQ)
         socket.connect(_INSIDE)
         with contextlib.suppress(zmq.ContextTerminated):
+            socket.send(b"")
             while True:
-                request, *buffers = socket.recv_multipart()
-                socket.send_multipart(self._answer(request, buffers), copy=False)
+                client, empty, request, *buffers = socket.recv_multipart()
+                socket.send_multipart([client, empty, *self._answer(request, buffers)], copy=False)
         socket.close(linger=0)
 
     def _answer(self, request: bytes, buffers: Sequence[Any]) -> Sequence[Any]:

@@ -81,6 +81,7 @@ class Page:
                 self._frame_due.set()
 
     async def _send_frames(self) -> None:
+        due = time.monotonic()
         while True:
             await self._frame_due.wait()
             self._frame_due.clear()
@@ -89,7 +90,8 @@ class Page:
                 continue
             with contextlib.suppress(EngineUnavailable):  # once it is back there is a newer frame
                 await self._send_frame(wanted)
-            await asyncio.sleep(max(0.0, began + 1 / wanted.fps - time.monotonic()))
+            due = max(due + 1 / wanted.fps, began)  # a frame that came late makes the next one no later
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _send_frame(self, wanted: ViewMessage | LookMessage) -> None:
         arguments: dict[str, Any] = {"view": wanted.view.model_dump(), "frame": wanted.frame}
