@@ -101,7 +101,7 @@ def test_what_the_pages_say_runs(block: Block, here: Path, service: ControlClien
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """What a command prints; it has to succeed, and is told to go on wherever it asks."""
-    done = subprocess.run(command, cwd=folder, env=_environment(), input="\n", text=True, capture_output=True, timeout=200, check=False)
+    """What a command prints; it has to succeed."""
+    done = subprocess.run(command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=200, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
