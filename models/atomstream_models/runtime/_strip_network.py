@@ -17,6 +17,8 @@ from ._ways import LoadError
 
 FIRST_ROW, ROWS = "first_row", "rows"
 """Inputs besides the strip: the number of its first row in the frame, and how many rows the frame has; int64, shape (1,)."""
+_ANSWER = "strip_answer"
+_ALL = np.iinfo(np.int64).max
 _POINTWISE = frozenset(("BatchNormalization", "Cast", "Clip", "Elu", "HardSigmoid", "Identity", "LeakyRelu", "Relu", "Sigmoid", "Tanh"))
 _OVER_CHANNELS = frozenset(("LogSoftmax", "Softmax"))
 _OLDEST_OPSET = 13
@@ -49,15 +51,15 @@ class StripNetwork:
 
     model : ONNX; takes `frame` (1, 1, strip_rows, columns), `first_row`, `rows` and the states, answers `strip_answer` (1, channels,
         strip_rows, columns) and the states' next values
-    strip_rows : a strip's height
+    last : the same for the frame's last strip, of any height that is a multiple of `step`: every layer goes down to the frame's end, and the answer is
+        complete; no states come out
     channels : of the answer
     step : rows of the frame between two of the coarsest layer; strips are multiples of it
-    delay : an answer's first row is the strip's first row less this; rows that lie outside the frame mean nothing, and after the frame's last row
-        strips of anything are given until the answer is complete
+    delay : an answer's first row is the strip's first row less this; rows that lie outside the frame mean nothing
     """
 
     model: bytes
-    strip_rows: int
+    last: bytes
     channels: int
     step: int
     delay: int
@@ -92,26 +94,35 @@ def strip_network(file: Path, strip_rows: int) -> StripNetwork:
     if any(one.domain in ("", "ai.onnx") and one.version < _OLDEST_OPSET for one in model.opset_import):
         raise NotInStrips(f"operators older than those of opset {_OLDEST_OPSET}")
     try:
-        return _Builder(model, strip_rows).build()
+        strips, last = _Builder(model, strip_rows), _LastBuilder(model, strip_rows)
+        answer = strips.build()
+        last.build()
+        return StripNetwork(strips.model(), last.model(), answer.channels, strips.step, answer.delay, tuple(strips.states))
     except onnx.checker.ValidationError as error:
         raise NotInStrips(str(error)) from error
 
 
 class _Builder:
     def __init__(self, model: onnx.ModelProto, strip_rows: int) -> None:
-        self._model = model
+        self.states: list[State] = []
+        self._given = model
         self._strip = strip_rows
         self._constants = {one.name: one for one in model.graph.initializer}
         self._constants |= {node.output[0]: node.attribute[0].t for node in model.graph.node if node.op_type == "Constant" and node.attribute[0].HasField("t")}
         self._values: dict[str, _Value] = {}
         self._nodes: list[onnx.NodeProto] = []
         self._made: dict[str, onnx.TensorProto] = {}
-        self._states: list[State] = []
         self._inside: dict[tuple[int, int], str] = {}
         self._count = 0
 
-    def build(self) -> StripNetwork:
-        graph = self._model.graph
+    @property
+    def step(self) -> int:
+        """Rows of the frame between two of the coarsest layer."""
+        return max(one.step for one in self._values.values())
+
+    def build(self) -> _Value:
+        """Make all nodes; the answer."""
+        graph = self._given.graph
         frame, answer = graph.input[0].name, graph.output[0].name
         self._values[frame] = _Value(frame, 1, 0, 1)
         for node in graph.node:
@@ -120,26 +131,34 @@ class _Builder:
         out = self._values[answer]
         if out.step != 1:
             raise NotInStrips("the answer has not the frame's own grid")
-        self._node("Identity", [out.name], "strip_answer")
-        return StripNetwork(
-            self._model_of(frame, answer), self._strip, out.channels, max(one.step for one in self._values.values()), out.delay, tuple(self._states)
-        )
+        self._node("Identity", [out.name], _ANSWER)
+        return out
 
-    def _model_of(self, frame: str, answer: str) -> bytes:
-        def rows(name: str, kind: int, shape: Sequence[Any]) -> onnx.ValueInfoProto:
-            return helper.make_tensor_value_info(name, kind, shape)
-
-        inputs = [rows(frame, TensorProto.FLOAT, [1, 1, self._strip, "columns"])]
-        inputs += [rows(name, TensorProto.INT64, [1]) for name in (FIRST_ROW, ROWS)]
-        inputs += [rows(one.name, TensorProto.FLOAT, [1, one.channels, one.rows, f"columns_{one.step}"]) for one in self._states]
-        outputs = [rows("strip_answer", TensorProto.FLOAT, [1, self._values[answer].channels, self._strip, "columns"])]
-        outputs += [rows(f"{one.name}_next", TensorProto.FLOAT, [1, one.channels, one.rows, f"columns_{one.step}"]) for one in self._states]
+    def model(self) -> bytes:
+        """What was built."""
+        graph = self._given.graph
+        inputs = [_described(graph.input[0].name, TensorProto.FLOAT, [1, 1, self._frame_rows, "columns"])]
+        inputs += [_described(name, TensorProto.INT64, [1]) for name in (FIRST_ROW, ROWS)]
+        inputs += [_described(one.name, TensorProto.FLOAT, [1, one.channels, one.rows, f"columns_{one.step}"]) for one in self.states]
+        answer = _described(_ANSWER, TensorProto.FLOAT, [1, self._values[graph.output[0].name].channels, self._answer_rows, "columns"])
         used = {name for node in self._nodes for name in node.input}
         weights = [self._named(name) for name in self._constants if name in used]
-        graph = helper.make_graph(self._nodes, "strips", inputs, outputs, [*weights, *self._made.values()])
-        model = helper.make_model(graph, opset_imports=self._model.opset_import, ir_version=self._model.ir_version)
+        made = helper.make_graph(self._nodes, "strips", inputs, [answer, *self._kept()], [*weights, *self._made.values()])
+        model = helper.make_model(made, opset_imports=self._given.opset_import, ir_version=self._given.ir_version)
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString())
+
+    @property
+    def _frame_rows(self) -> int | str:
+        return self._strip
+
+    @property
+    def _answer_rows(self) -> int | str:
+        return self._strip
+
+    def _kept(self) -> list[onnx.ValueInfoProto]:
+        """The outputs beside the answer."""
+        return [_described(f"{one.name}_next", TensorProto.FLOAT, [1, one.channels, one.rows, f"columns_{one.step}"]) for one in self.states]
 
     def _named(self, name: str) -> onnx.TensorProto:
         tensor = onnx.TensorProto()
@@ -196,30 +215,50 @@ class _Builder:
         more = delay - value.delay
         if not more:
             return value
-        window = self._window(value, more)
-        name = self._slice(window, 0, self._rows(value.step))
+        name = self._down_to(self._window(value, more), self._rows(value.step))
         return _Value(name, value.step, delay, value.channels)
 
     def _window(self, value: _Value, before: int) -> str:
         """A strip with the `before` rows that came before it."""
         if not before:
             return value.name
-        state = State(f"state_{len(self._states)}", value.channels, before, value.step)
-        self._states.append(state)
+        state = State(f"state_{len(self.states)}", value.channels, before, value.step)
+        self.states.append(state)
         window = self._node("Concat", [state.name, value.name], axis=2)
-        rows = self._rows(value.step)
-        self._slice(window, rows, rows + before, f"{state.name}_next")
+        self._keep(state, window)
         return window
+
+    def _keep(self, state: State, window: str) -> None:
+        """Have the last rows of a window be the state's next value."""
+        rows = self._rows(state.step)
+        self._slice(window, rows, rows + state.rows, f"{state.name}_next")
+
+    def _down_to(self, window: str, rows: int) -> str:
+        """So many rows of a window, from its first on: no more than have all come in."""
+        return self._slice(window, 0, rows)
+
+    def _below(self, padded: int) -> int:
+        """Rows of zeros below a window, where whole frames are padded by so many."""
+        return 0
+
+    def _height(self, value: str, rows: int) -> str:
+        """How many rows a value has, which are `rows` where they are known."""
+        return self._numbers(np.array([rows]))
+
+    def _row_numbers(self, height: str) -> str:
+        scalar = self._numbers(np.array([], np.int64))
+        return self._node("Range", [self._scalar(0), self._node("Reshape", [height, scalar]), self._scalar(1)])
 
     def _inside_only(self, value: _Value) -> _Value:
         """Rows beyond the frame as zeros, which is how a convolution pads."""
         key = (value.step, value.delay)
         if key not in self._inside:
-            row = self._node("Add", [self._numbers(np.arange(self._rows(value.step)) - value.delay), self._divided(FIRST_ROW, value.step)])
+            first = self._node("Sub", [self._divided(FIRST_ROW, value.step), self._numbers(np.array([value.delay]))])
+            row = self._node("Add", [self._row_numbers(self._height(value.name, self._rows(value.step))), first])
             begun = self._node("GreaterOrEqual", [row, self._numbers(np.array([0]))])
             goes_on = self._node("Less", [row, self._divided(ROWS, value.step)])
             inside = self._node("And", [begun, goes_on])
-            self._inside[key] = self._node("Reshape", [inside, self._numbers(np.array([1, 1, self._rows(value.step), 1]))])
+            self._inside[key] = self._node("Reshape", [inside, self._numbers(np.array([1, 1, -1, 1]))])
         zero = self._constant(np.zeros((), np.float32))
         return _Value(self._node("Where", [self._inside[key], value.name, zero]), value.step, value.delay, value.channels)
 
@@ -247,7 +286,7 @@ class _Builder:
     def _sliding(self, node: onnx.NodeProto, value: _Value, size: int, channels: int) -> None:
         """A window of `size` rows that moves by a stride: it needs some rows from before, and is late by those that are still to come."""
         stride = _attribute(node, "strides", [1, 1])[0]
-        top, left, _, right = _attribute(node, "pads", [0] * 4)
+        top, left, bottom, right = _attribute(node, "pads", [0] * 4)
         value = self._late(value, -(-value.delay // stride) * stride)
         behind = -(-(size - stride - top) // stride)
         before = stride * behind + top
@@ -255,10 +294,10 @@ class _Builder:
             raise NotInStrips(f"a {node.op_type} that looks further back than ahead")
         if size > 1 and node.op_type == "Conv":
             value = self._inside_only(value)
-        rows = self._rows(value.step * stride)
-        window = self._slice(self._window(value, before), 0, stride * (rows - 1) + size) if size > 1 or stride > 1 else value.name
+        needed = stride * (self._rows(value.step * stride) - 1) + size
+        window = self._down_to(self._window(value, before), needed) if size > 1 or stride > 1 else value.name
         given = _Value(window, value.step, value.delay, value.channels)
-        self._put(node, given, _Value("", value.step * stride, value.delay // stride + behind, channels), pads=[0, left, 0, right])
+        self._put(node, given, _Value("", value.step * stride, value.delay // stride + behind, channels), pads=[0, left, self._below(bottom), right])
 
     def _resize(self, node: onnx.NodeProto, value: _Value) -> None:
         scales = numpy_helper.to_array(self._constants[node.input[2]]).tolist() if len(node.input) > 2 and node.input[2] in self._constants else []
@@ -271,28 +310,29 @@ class _Builder:
             return
         if mode != b"linear" or grid != b"half_pixel":
             raise NotInStrips(f"a Resize that is {mode.decode()} on a grid of {grid.decode()}")
-        rows = self._rows(value.step)
         window = self._window(value, 2)
+        height = self._height(window, self._rows(value.step) + 2)
         # Row k of the window is row `first + k`; beyond the frame its first and last row go on.
         first = self._node("Sub", [self._divided(FIRST_ROW, value.step), self._numbers(np.array([value.delay + 2]))])
-        row = self._node("Add", [self._numbers(np.arange(rows + 2)), first])
+        row = self._node("Add", [self._row_numbers(height), first])
         last = self._node("Sub", [self._divided(ROWS, value.step), self._numbers(np.array([1]))])
         row = self._node("Max", [self._node("Min", [row, last]), self._numbers(np.array([0]))])
         row = self._node("Sub", [row, first])
-        row = self._node("Max", [self._node("Min", [row, self._numbers(np.array([rows + 1]))]), self._numbers(np.array([0]))])
+        bottom = self._node("Sub", [height, self._numbers(np.array([1]))])
+        row = self._node("Max", [self._node("Min", [row, bottom]), self._numbers(np.array([0]))])
         window = self._node("Gather", [window, row], axis=2)
         larger = _Value(window, value.step, value.delay, value.channels)
         self._put(node, larger, _Value("", value.step // times, times * (value.delay + 1), value.channels))
-        self._values[node.output[0]] = self._cut(self._values[node.output[0]], times, times * (rows + 1))
+        out = self._values[node.output[0]]
+        # The window's first row has no row before it to be weighed with.
+        whole = self._slice(out.name, times, _ALL)
+        self._values[node.output[0]] = _Value(self._down_to(whole, times * self._rows(value.step)), out.step, out.delay, out.channels)
 
     def _finer(self, node: onnx.NodeProto, value: _Value) -> None:
         size = _attribute(node, "blocksize", 1)
         if value.step % size:
             raise NotInStrips("a DepthToSpace finer than the frame")
         self._put(node, value, _Value("", value.step // size, value.delay * size, value.channels // size**2))
-
-    def _cut(self, value: _Value, first: int, end: int) -> _Value:
-        return _Value(self._slice(value.name, first, end), value.step, value.delay, value.channels)
 
     def _slice(self, name: str, first: int, end: int, out: str | None = None) -> str:
         return self._node("Slice", [name, *(self._numbers(np.array([number])) for number in (first, end, 2))], out)
@@ -306,10 +346,40 @@ class _Builder:
     def _numbers(self, numbers: NDArray[Any]) -> str:
         return self._constant(numbers.astype(np.int64))
 
+    def _scalar(self, number: int) -> str:
+        return self._constant(np.array(number, np.int64))
+
     def _constant(self, array: NDArray[Any]) -> str:
         key = f"strip_{array.dtype}_{'_'.join(map(str, array.reshape(-1).tolist()))}_{array.ndim}"
         self._made.setdefault(key, numpy_helper.from_array(array, key))
         return key
+
+
+class _LastBuilder(_Builder):
+    """After the last strip nothing is still to come: what a layer was late by goes through with it, and below the frame's end are the layer's own zeros."""
+
+    @property
+    def _frame_rows(self) -> int | str:
+        return "last_rows"
+
+    @property
+    def _answer_rows(self) -> int | str:
+        return "answer_rows"
+
+    def _kept(self) -> list[onnx.ValueInfoProto]:
+        return []
+
+    def _keep(self, state: State, window: str) -> None:
+        pass
+
+    def _down_to(self, window: str, rows: int) -> str:
+        return window
+
+    def _below(self, padded: int) -> int:
+        return padded
+
+    def _height(self, value: str, rows: int) -> str:
+        return self._node("Gather", [self._node("Shape", [value]), self._numbers(np.array([2]))], axis=0)
 
 
 _RULES: dict[str, Callable[[_Builder, onnx.NodeProto, _Value], None]] = {
@@ -319,6 +389,10 @@ _RULES: dict[str, Callable[[_Builder, onnx.NodeProto, _Value], None]] = {
     "Resize": _Builder._resize,
     "DepthToSpace": _Builder._finer,
 }
+
+
+def _described(name: str, kind: int, shape: Sequence[Any]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:

@@ -23,9 +23,6 @@ Call = Callable[[Mapping[str, NDArray[np.generic]]], Mapping[str, NDArray[np.flo
 class PooledStripMembers:
     """Members that go down a frame together, side by side; each scan that is under way has its own run.
 
-    After the last row a network for a higher strip takes the rest at once, with as many rows that mean nothing as the layers are late by: many small strips
-    would take twice as long.
-
     files : member id -> ONNX file
     strip_rows : height of a strip
 
@@ -49,13 +46,12 @@ class PooledStripMembers:
 
 
 class _StripMember:
-    """One member's two networks: for a strip, and for the last one with what brings its answer through all layers."""
+    """One member's two networks: for a strip, and for the last one."""
 
     def __init__(self, file: Path, strip_rows: int) -> None:
         self.network = strip_network(file, strip_rows)
-        self.last_rows = strip_rows + -(-self.network.delay // self.network.step) * self.network.step
         self.call: Call = open_network(self.network.model)
-        self.call_last: Call = open_network(strip_network(file, self.last_rows).model)
+        self.call_last: Call = open_network(self.network.last)
 
 
 class PooledStripRun:
@@ -90,26 +86,25 @@ class _Descent:
         self._kept = {one.name: np.zeros((1, one.channels, one.rows, columns // one.step), np.float32) for one in strips.network.states}
 
     def step(self, strip: NDArray[np.float32]) -> None:
-        self._take(self._strips.call, strip)
+        found = self._take(self._strips.call, strip)
+        self._kept = {name: found[f"{name}_next"] for name in self._kept}
 
     def last_step(self, strip: NDArray[np.float32]) -> None:
-        higher = np.zeros((1, 1, self._strips.last_rows, strip.shape[3]), np.float32)
-        higher[:, :, : strip.shape[2]] = strip
-        self._take(self._strips.call_last, higher)
+        self._take(self._strips.call_last, np.ascontiguousarray(strip))
 
-    def _take(self, call: Call, strip: NDArray[np.float32]) -> None:
+    def _take(self, call: Call, strip: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         rows = self.maps.shape[1]
         numbers = {FIRST_ROW: np.array([self._first_row], np.int64), ROWS: np.array([rows], np.int64)}
         try:
             found = call({"frame": strip, **numbers, **self._kept})
         except Exception as error:  # runtimes raise types of their own that share no documented base
             raise MemberFailed(self._member, str(error)) from error
-        self._kept = {name: found[f"{name}_next"] for name in self._kept}
         answer, top = found["strip_answer"][0], self._first_row - self._strips.network.delay
         begin, end = max(top, 0), min(top + answer.shape[1], rows)
         if end > begin:
             self.maps[:, begin:end] = answer[:, begin - top : end - top]
         self._first_row += strip.shape[2]
+        return found
 
 
 def open_strips(ensemble: LoadedEnsemble, strip_rows: int, threads: int | None) -> PooledStripMembers:
