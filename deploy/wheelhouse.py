@@ -39,9 +39,11 @@ Made for Python {python} on {platform}; copy this folder there, and in it:
     {bin}pip install --no-index --find-links . "atomstream[{extras}]"
     {bin}atomstream doctor
 
-On the instrument's own computer, into the microscope program's Python (3.7 or later):
+On the instrument's own computer, into the microscope program's Python (3.7 or later), which has numpy and pyzmq or is Python {python} on {platform}, too:
 
     python -m pip install --no-index --find-links . atomstream-client
+
+For another Python that lacks one of them, docs/deployment.md says how to fetch both.
 
 Whether all files came over whole: sha256sum --check SHA256SUMS
 """
