@@ -74,6 +74,13 @@ def test_images_from_elsewhere_are_pinned(composed: dict[str, Any]) -> None:
     assert all(re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+[\w.-]*", base) for base in bases), bases
 
 
+def test_a_folder_of_wheels_has_what_the_image_asks_for() -> None:
+    (image,) = re.findall(r"^ARG EXTRAS=(\S+)$", (_DOCKER / "Containerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    (wheels,) = re.findall(r'"--extras", default="([^"]+)"', (ROOT / "deploy" / "wheelhouse.py").read_text(encoding="utf-8"))
+
+    assert set(image.split(",")) <= set(wheels.split(","))
+
+
 def test_the_image_runs_as_nobody_special_and_says_whether_it_is_ready() -> None:
     last = (_DOCKER / "Containerfile").read_text(encoding="utf-8").split("\nFROM ")[-1]
 
