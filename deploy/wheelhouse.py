@@ -2,7 +2,7 @@
 """All that Atomstream needs, as files in one folder, for computers without the internet.
 
     python deploy/wheelhouse.py                                             # for a computer like this one, into wheelhouse/
-    python deploy/wheelhouse.py --extras gpu --python 3.12                  # another Python
+    python deploy/wheelhouse.py --extras gpu,streams --python 3.12          # another Python
     python deploy/wheelhouse.py --platform win_amd64 --python 3.12          # Windows
 
 Needs pip (and hatchling, which pip fetches) in the Python that runs it, and the package `packaging`. On the other computer: see INSTALL.txt in the folder.
@@ -39,9 +39,11 @@ Made for Python {python} on {platform}; copy this folder there, and in it:
     {bin}pip install --no-index --find-links . "atomstream[{extras}]"
     {bin}atomstream doctor
 
-On the instrument's own computer, into the microscope program's Python (3.7 or later):
+On the instrument's own computer, into the microscope program's Python (3.7 or later), which has numpy and pyzmq or is Python {python} on {platform}, too:
 
     python -m pip install --no-index --find-links . atomstream-client
+
+For another Python that lacks one of them, docs/deployment.md says how to fetch both.
 
 Whether all files came over whole: sha256sum --check SHA256SUMS
 """
@@ -54,7 +56,7 @@ class WheelhouseFailed(Exception):
 def main() -> int:
     """Fill the folder; returns the exit code."""
     parser = argparse.ArgumentParser(description="Fill a folder with all that Atomstream needs, for computers without the internet.")
-    parser.add_argument("--extras", default="cpu,openvino", help="what runs the members, and more (cpu,openvino)")
+    parser.add_argument("--extras", default="cpu,openvino,streams", help="what runs the members, and more (cpu,openvino,streams, as in the image)")
     parser.add_argument("--python", default=f"{sys.version_info.major}.{sys.version_info.minor}", metavar="3.X", help="the other computer's Python")
     parser.add_argument("--platform", choices=tuple(_PLATFORMS), default=_LINUX, help=f"the other computer ({_LINUX})")
     parser.add_argument("--out", type=Path, default=Path("wheelhouse"), metavar="DIR", help="the folder (wheelhouse)")

@@ -6,8 +6,8 @@ import ssl
 import sys
 import urllib.request
 
-URL = os.environ.get("ATOMSTREAM_READY_URL", "http://127.0.0.1:8000/readyz")
-"""With `tls_cert` set: https://127.0.0.1:8000/readyz."""
+URL = os.environ.get("READY_URL", "http://127.0.0.1:8000/readyz")
+"""With `tls_cert` set: https://127.0.0.1:8000/readyz. Its name is no setting's: the service refuses a variable ATOMSTREAM_... that it does not know."""
 
 
 def main() -> int:

@@ -3,7 +3,8 @@
 set -eu
 key=$1/microscope.curve.json token=$2/prometheus
 
-[ -e "$ATOMSTREAM_STATE/curve/service.json" ] || atomstream keys curve init
+# A new state knows nothing of what an older one has left in the other volumes.
+[ -e "$ATOMSTREAM_STATE/curve/service.json" ] || { rm -f "$key" "$token"; atomstream keys curve init; }
 
 # Where the service knows a name whose secret was lost, it is let in anew.
 if [ ! -s "$key" ]; then

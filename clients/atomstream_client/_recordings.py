@@ -30,16 +30,25 @@ class Recordings:
         return self._http.json("GET", "/v1/recordings/" + quoted(name))
 
     def start(
-        self, name: str, *, ring: Optional[Mapping[str, Any]] = None, live: bool = True, maps: bool = False, reason: str = "", **limits: float
+        self,
+        name: str,
+        *,
+        ring: Optional[Mapping[str, Any]] = None,
+        live: bool = True,
+        maps: bool = False,
+        compression: str = "lzf",
+        reason: str = "",
+        **limits: float,
     ) -> Dict[str, Any]:
         """Record the stream, or frames that were just seen, or both.
 
         ring : which of the last frames to begin with, such as `{"last": 20}`; None for none
         live : go on with the frames that come
         maps : mean and std maps, too
+        compression : of frames and maps: lzf, gzip or none
         limits : max_frames, max_bytes, max_seconds
         """
-        body = {"name": name, "ring": ring, "live": live, "maps": maps, "reason": reason, "limits": limits}
+        body = {"name": name, "ring": ring, "live": live, "maps": maps, "compression": compression, "reason": reason, "limits": limits}
         return self._http.json("POST", "/v1/recordings", body, timeout_s=_END_S)
 
     def stop(self, name: str, *, reason: str = "") -> Dict[str, Any]:

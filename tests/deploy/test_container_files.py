@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,12 +74,38 @@ def test_images_from_elsewhere_are_pinned(composed: dict[str, Any]) -> None:
     assert all(re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+[\w.-]*", base) for base in bases), bases
 
 
+def test_a_folder_of_wheels_has_what_the_image_asks_for() -> None:
+    (image,) = re.findall(r"^ARG EXTRAS=(\S+)$", (_DOCKER / "Containerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    (wheels,) = re.findall(r'"--extras", default="([^"]+)"', (ROOT / "deploy" / "wheelhouse.py").read_text(encoding="utf-8"))
+
+    assert set(image.split(",")) <= set(wheels.split(","))
+
+
 def test_the_image_runs_as_nobody_special_and_says_whether_it_is_ready() -> None:
     last = (_DOCKER / "Containerfile").read_text(encoding="utf-8").split("\nFROM ")[-1]
 
     assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", last, re.MULTILINE)
     assert "HEALTHCHECK" in last
     assert "STOPSIGNAL SIGTERM" in last
+
+
+def test_a_variable_that_begins_as_settings_do_is_a_setting() -> None:
+    # The service refuses any other, wherever it comes from.
+    files = [*(one for one in _DOCKER.rglob("*") if one.is_file()), ROOT / "docs" / "deployment.md"]
+    named = {name.lower() for file in files for name in re.findall(r"ATOMSTREAM_([A-Z][A-Z_]*)", file.read_text(encoding="utf-8"))}
+
+    assert len(named) > 5
+    assert named <= set(Config.model_fields)
+
+
+def test_one_container_builds_the_image_that_others_wait_for(composed: dict[str, Any]) -> None:
+    shared = {name: one for name, one in composed["services"].items() if one["image"] == "atomstream:cpu"}
+
+    assert len(shared) == 3
+    assert [name for name, one in shared.items() if "build" in one] == ["keys"]
+    for name in set(shared) - {"keys"}:
+        assert shared[name]["pull_policy"] == "never", name
+        assert shared[name]["depends_on"] == {"keys": {"condition": "service_completed_successfully"}}, name
 
 
 def _in_container(composed: dict[str, Any], state: Path) -> Config:
@@ -104,6 +132,18 @@ def test_keys_open_a_container_to_their_owners_alone_and_are_made_once(composed:
     assert (tmp_path / "token" / "prometheus").read_text() not in ("", token)
     assert (tmp_path / "keys" / "microscope.curve.json").read_text() == key
     assert [one.name for one in TokenFile(tmp_path / "state").records()] == ["prometheus"]
+
+
+def test_a_state_that_is_made_anew_gets_keys_and_a_token_that_it_knows(tmp_path: Path) -> None:
+    token, key = tmp_path / "token" / "prometheus", tmp_path / "keys" / "microscope.curve.json"
+    _make_keys(tmp_path)
+    before = json.loads(key.read_text())
+
+    shutil.rmtree(tmp_path / "state")
+    _make_keys(tmp_path)
+
+    assert TokenFile(tmp_path / "state").check(token.read_text().strip()) in TokenFile(tmp_path / "state").records()
+    assert json.loads(key.read_text())["server"] != before["server"]
 
 
 def _make_keys(folder: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_containers_check_of_health_is_whether_the_service_is_ready(watched:
 
 def _health(url: str) -> int:
     check = [sys.executable, str(ROOT / "docker" / "health.py")]
-    return subprocess.run(check, env={**os.environ, "ATOMSTREAM_READY_URL": url}, capture_output=True, check=False).returncode
+    return subprocess.run(check, env={**os.environ, "READY_URL": url}, capture_output=True, check=False).returncode
 
 
 def test_the_dashboard_shows_what_an_operator_asks_for_first() -> None:

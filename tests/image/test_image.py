@@ -91,7 +91,7 @@ def test_nobody_without_a_token_sees_more_than_whether_it_is_ready(service: Runn
 def test_its_own_check_of_health_finds_it_ready(service: Running) -> None:
     check = service.container.image.config["Healthcheck"]["Test"][1:]
 
-    service.container.run("env", f"ATOMSTREAM_READY_URL={service.url}/readyz", *check)
+    service.container.run("env", f"READY_URL={service.url}/readyz", *check)
 
 
 def test_the_first_start_found_everything_compiled(service: Running) -> None:

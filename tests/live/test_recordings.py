@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
 import numpy as np
 import pytest
@@ -96,6 +97,17 @@ def test_a_selection_of_the_ring_alone_is_a_finished_recording_at_once(http: htt
     assert (kept["state"], kept["frames"]) == ("finished", 2)
     assert listed["two"] == "finished"
     assert (deleted.json()["state"], again.status_code) == ("deleted", 404)
+
+
+def test_a_recording_for_programs_without_lzf_is_compressed_as_asked(plain_service: Launched, send: Callable[[int], list[Atoms]]) -> None:
+    send(2)
+    recordings = plain_service.control().recordings
+    until(recordings.ring, lambda one: one["count"] >= 2)
+    kept = recordings.start("elsewhere", ring={"last": 1}, live=False, compression="gzip")
+    with h5py.File(kept["path"]) as file:
+        found = file["entry/images_000/data"].compression
+
+    assert found == "gzip"
 
 
 def test_a_recording_goes_on_with_the_engine_that_comes_after_a_killed_one(http: httpx.Client, send: Callable[[int], list[Atoms]]) -> None:

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..record import Compression, RecordingInfo, RecordingRequest, RecordingState
 from ..record import Limits as RecordingLimits
-from ..record import RecordingInfo, RecordingRequest, RecordingState
 from ._refusal import RequestRefused
 from ._requests import Actor, InControl
 from ._service import Service
@@ -37,6 +37,7 @@ class NewRecording(BaseModel):
     ring: RingSelection | None = Field(None, description="begin with frames that were just seen")
     live: bool = Field(True, description="go on with the frames that come")
     maps: bool = Field(False, description="mean and std maps, too, which take many times the room")
+    compression: Compression = Field("lzf", description="of frames and maps; programs that don't know lzf read gzip and none")
     limits: RecordingLimits = Field(default_factory=RecordingLimits, description="when it ends by itself")
     reason: str = Field("", max_length=2000)
 
@@ -59,7 +60,7 @@ def recording_routes(service: Service) -> APIRouter:
     def start(wanted: NewRecording, actor: Actor) -> dict[str, Any]:
         if not wanted.live and wanted.ring is None:
             raise RequestRefused(422, "nothing_to_record", "neither frames of the ring nor those to come are to be recorded")
-        request = RecordingRequest(reason=wanted.reason, actor=actor, maps=wanted.maps, limits=wanted.limits)
+        request = RecordingRequest(reason=wanted.reason, actor=actor, maps=wanted.maps, compression=wanted.compression, limits=wanted.limits)
         selection = None if wanted.ring is None else wanted.ring.model_dump()
         begun = service.recording.start(wanted.name, request, selection, live=wanted.live, generation=service.wish.generation)
         return {**_as_json(begun), "generation": service.wish.generation}

@@ -14,8 +14,8 @@ export class Ensembles {
 
   constructor(api, open) {
     Object.assign(this, { api, open });
-    this.input = el("input", { type: "file", accept: ".zip", hidden: true, onchange: () => this.input.files[0] && this.upload(this.input.files[0]) });
-    this.drop = el("button", { className: "drop", acts: "admin", onclick: () => this.input.click() }, "Drop a bundle (.zip) here, or click to choose one");
+    this.input = el("input", { type: "file", accept: ".atomstream,.zip", hidden: true, onchange: () => this.input.files[0] && this.upload(this.input.files[0]) });
+    this.drop = el("button", { className: "drop", acts: "admin", onclick: () => this.input.click() }, "Drop a bundle (.atomstream, .zip) here, or click to choose one");
     this.staging = el("div", { className: "staging", role: "status" });
     this.compare = el("div", { className: "compare" });
     this.list = el("ul", { className: "ensembles" });
