@@ -2,7 +2,6 @@
 
 const FLAGS = {
   rows_missing: "rows missing: the scan was aborted?",
-  partial: "the scan is still running",
   saturated: "pixels at the detector's full scale: lower the gain or the dose",
   uncalibrated: "pixel size unknown: sizes are in pixels, and the scale was not checked",
   rescaled: "resampled: the pixel size is outside what this ensemble knows",
