@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from atomstream_client import FramePublisher
-from nionswift_plugin.atomstream import AtomsItem, Plugin, ScanStreamer, Settings
+from atomstream_client import Atoms, EnsembleState, FramePublisher, FrameReport
+from nionswift_plugin.atomstream import AtomsItem, Counts, Plugin, ScanFrame, ScanGeometry, ScanStreamer, Settings
 from simulated_instrument import scan_settings, simulated_instrument
 from simulated_specimen import LatticeSpecimen
 
@@ -190,12 +190,39 @@ def document() -> Iterator[tuple[Any, Callable[[], None]]]:
     del setup
 
 
+def switched() -> dict[str, Any]:
+    """Atoms come while one project is open, while it is closed, while none is open, and in the next one."""
+    from nion.swift import Facade  # noqa: PLC0415
+    from nion.swift.test import TestContext  # noqa: PLC0415
+
+    image = np.random.default_rng(0).normal(size=(48, 64)).astype(np.float32)
+    state = EnsembleState("graphene", "1", "ab", 1)
+    report = FrameReport("s", 0, SOURCE, "HAADF", image.shape, state, ("m00",), 1, ("host",), 0.0, 1.0)
+    answer = Atoms(report, np.empty((0, 10), np.float32)), ScanFrame({"HAADF": image}, {}, ScanGeometry(image.shape, (0.01, 0.01))), Counts()
+    Facade.initialize()
+    setup = TestContext.TestSetup(set_global=True)
+    api = Facade.get_api("~1.0")
+    item = AtomsItem(api)
+    titles: list[list[str]] = []
+    for _ in range(2):
+        with TestContext.create_memory_context() as context:
+            window = setup.app.create_document_controller(context.create_document_model(auto_close=False), "library")
+            for _ in range(2):
+                item.show(*answer)
+                window.periodic()
+            titles.append([one.title for one in api.library.data_items])
+            item.show(*answer)
+            window.close()
+            item.show(*answer)
+    return {"titles": titles}
+
+
 def streamed(scenario: str, frames: str, results: str) -> dict[str, Any]:
     specimen = Breaking()
     with contextlib.ExitStack() as stack:
         api, periodic = stack.enter_context(document()) if scenario == "phases" else (None, lambda: None)
         _, scan = stack.enter_context(simulated_instrument(specimen))
-        plugin = Plugin(Settings(frames, results), None if api is None else lambda: AtomsItem(api.library, api.queue_task))
+        plugin = Plugin(Settings(frames, results), None if api is None else lambda: AtomsItem(api))
         stack.callback(plugin.close)
         assert plugin.wait_for_service()
         seen = Seen(scan, periodic)
@@ -267,6 +294,22 @@ def builtin(frames: str) -> dict[str, Any]:
     return {**said, "threads": sorted(threads)}
 
 
+def recorded(frames: str) -> dict[str, Any]:
+    """A view that is aborted, then a scan that is recorded to its end, as programs do; Swift goes on to say that it was aborted."""
+    with simulated_instrument(LatticeSpecimen()) as (_, scan):
+        plugin = Plugin(Settings(frames))
+        assert plugin.wait_for_service()
+        seen = Seen(scan)
+        abort(scan, seen, (48, 64), 300.0, 12)
+        settings = scan.get_current_frame_parameters()
+        settings.pixel_size, settings.pixel_time_us = (64, 48), 100.0
+        image = scan.record_immediate(settings)[0].data
+        said = {"still_aborted": scan.is_aborted, "recorded": hashlib.sha256(image.tobytes()).hexdigest()}
+        time.sleep(0.2)
+        plugin.close()
+    return said
+
+
 def script(frames: str, results: str) -> dict[str, Any]:
     """What Swift's Run Script window does with our script."""
     file = Path(sys.modules["simulated_instrument"].__file__ or "").with_name("stream_once.py")
@@ -318,6 +361,10 @@ def loaded(frames: str, results: str) -> dict[str, Any]:
 def main(scenario: str, frames: str = "", results: str = "") -> None:
     if scenario == "builtin":
         said = builtin(frames)
+    elif scenario == "recorded":
+        said = recorded(frames)
+    elif scenario == "switched":
+        said = switched()
     elif scenario == "script":
         said = script(frames, results)
     elif scenario == "loaded":

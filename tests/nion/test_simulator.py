@@ -223,6 +223,12 @@ def test_atoms_come_back_into_a_document_of_swifts(show: Streamed) -> None:
     assert item["about"]["scans"]["sent"] > 0
 
 
+def test_atoms_are_shown_in_whatever_project_is_open(nion: NionPython) -> None:
+    said = nion.finish(nion.start(DRIVER, "switched"))
+
+    assert said["titles"] == [[f"Atoms: {SOURCE}"]] * 2
+
+
 def test_the_plug_in_needs_nothing_of_ours_but_the_client(show: Streamed, traps: Streamed) -> None:
     assert show.said["ours"] == traps.said["ours"] == ["atomstream_client", "atomstream_wire"]
 
@@ -316,6 +322,16 @@ def test_a_scan_that_makes_way_for_another_is_not_forgotten(traps: Streamed) -> 
     frames = traps.frames[traps.said["suspended"] :][:3]
 
     assert [(frame.complete, frame.channels["HAADF"].shape) for frame in frames] == [(False, (48, 64)), (True, (32, 40)), (True, (48, 64))]
+
+
+def test_a_scan_that_is_recorded_after_one_that_was_aborted_is_whole(nion: NionPython) -> None:
+    heard = _heard(nion, "recorded")
+    frame = heard.frames[-1]
+
+    assert heard.said["still_aborted"]
+    assert [one.complete for one in heard.frames] == [False, True]
+    assert frame.valid_rows == (0, 64)
+    assert hashlib.sha256(frame.channels["HAADF"].tobytes()).hexdigest() == heard.said["recorded"]
 
 
 def test_scans_that_nobody_hears_are_counted_and_do_not_wait(traps: Streamed) -> None:

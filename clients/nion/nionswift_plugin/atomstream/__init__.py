@@ -74,4 +74,4 @@ def stop() -> None:
 
 
 def _document() -> AtomsItem:
-    return AtomsItem(_api[0].library, _api[0].queue_task)
+    return AtomsItem(_api[0])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from atomstream_client import Atoms
@@ -12,22 +12,16 @@ from ._frame import ScanFrame
 from ._picture import picture
 from ._streamer import Counts
 
-Queue = Callable[[Callable[[], None]], None]
-"""Has something run on Swift's thread for windows and documents."""
-
-
 class AtomsItem:
-    """A data item `Atoms: SOURCE`, made where the document has none of that name.
+    """A data item `Atoms: SOURCE`, made where the document that is open has none of that name.
 
-    Only the newest picture waits for Swift's thread: where that is busy, pictures are left out and nothing piles up.
+    Only the newest picture waits for Swift's thread: where that is busy, pictures are left out. Without a window, nothing is shown.
 
-    library : Swift's document, as its API gives it (`api.library`)
-    queue : how to reach Swift's thread (`api.queue_task`)
+    api : Swift's; its document and its windows are others once the user has opened another project
     """
 
-    def __init__(self, library: Any, queue: Queue) -> None:
-        self._library = library
-        self._queue = queue
+    def __init__(self, api: Any) -> None:
+        self._api = api
         self._lock = threading.Lock()
         self._newest: tuple[str, Any] | None = None
 
@@ -35,10 +29,10 @@ class AtomsItem:
         """Draw an answer; from any thread."""
         data = _described(result, frame, counts)
         with self._lock:
-            waits = self._newest is not None
             self._newest = (f"Atoms: {result.report.source}", data)
-        if not waits:
-            self._queue(self._update)
+        # Queued each time, because a window that is closed forgets what waits for it; while none is open, Swift's API fails in either of these ways.
+        with contextlib.suppress(IndexError, AttributeError):
+            self._api.queue_task(self._update)
 
     def _update(self) -> None:
         with self._lock:
@@ -46,11 +40,12 @@ class AtomsItem:
         if newest is None:
             return
         title, data = newest
-        for item in self._library.data_items:
+        library = self._api.library
+        for item in library.data_items:
             if item.title == title:
                 item.set_data_and_metadata(data)
                 return
-        self._library.create_data_item_from_data_and_metadata(data, title)
+        library.create_data_item_from_data_and_metadata(data, title)
 
 
 def _described(result: Atoms, frame: ScanFrame, counts: Counts) -> Any:

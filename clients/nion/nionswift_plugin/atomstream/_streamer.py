@@ -58,6 +58,7 @@ class ScanStreamer:
         self._lock = threading.RLock()
         self._running = RunningScan()
         self._sectioned = False
+        self._aborted_before = False
         self._counts = Counts()
         self._kept: OrderedDict[int, ScanFrame] = OrderedDict()
         self._complaint = ""
@@ -110,13 +111,17 @@ class ScanStreamer:
             # A scan that was suspended for this one starts anew later.
             if self._running.begins(images[0]):
                 self._came_to_no_end()
-            rows = rows_scanned([one.data for one in images], bool(self._device.is_aborted), self._running.rows)
+            aborted = bool(self._device.is_aborted) and not self._aborted_before
+            rows = rows_scanned([one.data for one in images], aborted, self._running.rows)
             self._running.forget()
             self._send(images, rows)
 
     def _state_changed(self, acquires: bool) -> None:
         with self._harmless():
-            if not acquires:
+            if acquires:
+                # `record_immediate` leaves it as the scan before has left it.
+                self._aborted_before = bool(self._device.is_aborted)
+            else:
                 self._came_to_no_end()
 
     def _came_to_no_end(self) -> None:
