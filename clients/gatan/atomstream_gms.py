@@ -2,8 +2,8 @@
 
 Open it in GMS's Python editor and run it "on a background thread"; Ctrl+Shift+Q, or closing the image's window, ends it. See README.md.
 
-GMS says that data have changed, not that a scan has ended. So the script looks which rows have changed: a scan is sent once its last row has come,
-and a scan that stops before its last row is sent as incomplete, with the rows that it has.
+GMS says that data have changed, not that a scan has ended. So the script looks which rows have changed: a scan is sent once its last row has come or the
+next one has begun, and a scan that stops before its last row is sent as incomplete, with the rows that it has.
 """
 
 import math
@@ -30,10 +30,16 @@ _TELL_S = 30.0
 
 
 class Scan(NamedTuple):
-    """A scan that has ended: its own copy of the data, and how many rows from the top are of this scan."""
+    """A scan that has ended.
+
+    image : its own copy of the data
+    rows : how many from the top are of this scan
+    pixel_size : (y, x) in nm; None where it is not known or changed while the scan ran
+    """
 
     image: Any
     rows: int
+    pixel_size: Optional[Tuple[float, float]]
 
 
 class ScanFollower:
@@ -45,41 +51,90 @@ class ScanFollower:
     def __init__(self, quiet_s: float = QUIET_S) -> None:
         self._quiet_s = quiet_s
         self._seen: Any = None
-        self._ended: Any = None
+        self._ended: Optional[Scan] = None
         self._bottom = 0
+        self._settled = 0
+        self._last: Any = np.empty(0, int)
         self._changed_at = 0.0
+        self._pixel_size: Optional[Tuple[float, float]] = None
+        self._rescaled = False
 
     @property
     def waiting(self) -> bool:
         """Whether a scan is under way, so that the next look should come soon."""
-        return self._ended is not None or self._bottom > 0
+        return self._bottom > 0
 
-    def look(self, view: Any, now: float) -> Optional[Scan]:
+    def look(self, view: Any, now: float, pixel_size: Optional[Tuple[float, float]] = None) -> Optional[Scan]:
         """The scan that has ended since the last look, if one has; the first look, and one at another size, only begin.
 
         view : array (rows, columns), which may be memory that goes on changing
         now : seconds
+        pixel_size : as the image is calibrated now
         """
         current = np.array(view, order="C")
+        rescaled, self._pixel_size = pixel_size != self._pixel_size, pixel_size
         if self._seen is None or self._seen.shape != current.shape or self._seen.dtype != current.dtype:
-            self._seen, self._ended, self._bottom = current, None, 0
+            self._seen = current
+            self._begin()
             return None
-        height = len(current)
         # As bytes, since NaN is not equal to itself.
         rows = np.flatnonzero((current.view(np.uint8) != self._seen.view(np.uint8)).any(axis=1))
+        self._rescaled = (self._rescaled or rescaled) and (len(rows) > 0 or self.waiting)
         finished = None
-        # The last row may have been caught half written: one more look, unless the next scan is already there.
-        if self._ended is not None and (not len(rows) or rows[0] == 0 or rows[-1] != height - 1):
-            finished, self._ended = Scan(self._ended, height), None
+        if not len(rows):
+            # The last row may have been caught half written, so that a scan is handed out one look later.
+            if self._ended is not None:
+                finished = self._ended
+            elif self._bottom and now - self._changed_at >= self._quiet_s:
+                finished = Scan(current, self._bottom, self._known)
+            if finished is not None:
+                self._begin()
+            return finished
+        if self._begun_anew(rows):
+            finished, rows = self._overtaken(current, rows)
+            self._begin()
+            self._rescaled = rescaled
+        self._seen, self._last, self._changed_at = current, rows, now
+        if self._bottom < len(current):
+            self._settled = self._bottom
         if len(rows):
-            self._seen, self._changed_at = current, now
-            if rows[-1] == height - 1:
-                self._ended, self._bottom = current, 0
-            else:
-                self._bottom = max(self._bottom, int(rows[-1]) + 1)
-        elif finished is None and self._bottom and now - self._changed_at >= self._quiet_s:
-            finished, self._bottom = Scan(current, self._bottom), 0
+            self._bottom = max(self._bottom, int(rows[-1]) + 1)
+        if self._bottom == len(current):
+            self._ended = Scan(current, self._bottom, self._known)
         return finished
+
+    @property
+    def _known(self) -> Optional[Tuple[float, float]]:
+        return None if self._rescaled else self._pixel_size
+
+    def _begin(self) -> None:
+        self._ended, self._bottom, self._settled, self._last, self._rescaled = None, 0, 0, np.empty(0, int), False
+
+    def _begun_anew(self, rows: Any) -> bool:
+        """Whether rows have changed that this scan had passed.
+
+        A look while GMS writes a block of rows may miss its upper part, which then changes in the next look; but only a row or two change in both.
+        """
+        twice = np.intersect1d(rows, self._last)
+        return bool(rows[0] < self._settled - 1 or (twice < self._bottom - 1).sum() > 2)
+
+    def _overtaken(self, current: Any, rows: Any) -> Tuple[Scan, Any]:
+        """The scan above whose rows the next one has begun, and the rows that are of this next one.
+
+        Where its last row never changed: rows of one value throughout, such as a counting or clipped detector's over vacuum, look the same scan after scan,
+        so that they may well have been scanned. Any others were not.
+        """
+        height, image, bottom = len(current), self._seen, self._bottom
+        size = self._known if self._ended is None else self._ended.pixel_size
+        for passed in (self._settled, self._bottom):
+            # Where the row above is as it was, the next scan has not come this far, so that what changed below is the rest of this one.
+            if rows[0] < passed - 1 and passed - 2 not in rows:
+                below, rows = rows[rows >= passed - 1], rows[rows < passed - 1]
+                image, bottom, above = current.copy(), max([bottom, *(below + 1)]), int(rows[-1]) + 1
+                image[:above] = self._seen[:above]
+                break
+        rest = image[bottom:]
+        return Scan(image, height if (rest == rest[:, :1]).all() else int(bottom), size), rows
 
 
 class FrontImage(DM.Py_ScriptObject):  # type: ignore[misc]
@@ -116,13 +171,18 @@ class AtomsImage:
         if self._image is None or self._shape != (rows, columns):
             self._image, self._shape = DM.CreateImage(spots.copy()), (rows, columns)
             self._image.SetName("Atomstream: atoms")
-            if answer.report.pixel_size is not None:
-                self._image.SetDimensionCalibration(0, 0.0, answer.report.pixel_size[1], "nm", 0)
-                self._image.SetDimensionCalibration(1, 0.0, answer.report.pixel_size[0], "nm", 0)
+            self._calibrate(answer.report.pixel_size)
             self._image.ShowImage()
         else:
             self._image.GetNumArray()[:] = spots
+            self._calibrate(answer.report.pixel_size)
             self._image.UpdateImage()
+
+    def _calibrate(self, pixel_size: Optional[Tuple[float, float]]) -> None:
+        """As this scan is, which may have another field of view than the one before."""
+        (y, x), unit = (pixel_size, "nm") if pixel_size is not None else ((1.0, 1.0), "")
+        self._image.SetDimensionCalibration(0, 0.0, x, unit, 0)  # GMS counts x first
+        self._image.SetDimensionCalibration(1, 0.0, y, unit, 0)
 
 
 def pixel_size_nm(image: Any) -> Optional[Tuple[float, float]]:
@@ -154,7 +214,7 @@ def beam() -> Dict[str, float]:
 def about(image: Any, scan: Scan) -> Dict[str, Any]:
     """What the header of a scan says."""
     rows, columns = scan.image.shape
-    size = pixel_size_nm(image)
+    size = scan.pixel_size
     return {
         "pixel_size": size,
         "fov_nm": None if size is None else (size[0] * rows, size[1] * columns),
@@ -198,7 +258,7 @@ def _stream(image: Any, listener: FrontImage, publisher: FramePublisher, subscri
         # Looked at anyway from time to time, in case GMS delivers no events to a script that is running.
         listener.rung.wait(_LOOK_S if follower.waiting else _IDLE_S)
         listener.rung.clear()
-        scan = follower.look(image.GetNumArray(), time.time())
+        scan = follower.look(image.GetNumArray(), time.time(), pixel_size_nm(image))
         problem = ""
         try:
             if scan is not None:

@@ -25,6 +25,8 @@ import numpy as np
 import pytest
 import zmq
 from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from interpreters import OLDEST, environment_of, plain_environment
 from numpy.typing import NDArray
 
@@ -463,6 +465,111 @@ def test_a_scan_that_comes_at_once_or_faster_than_one_looks_is_followed_too(gms:
 
     assert [None if one is None else (one.image[0, 0], one.rows) for one in seen] == [None, None, (1, 4), (2, 4), None, None]
     assert not follower.waiting
+
+
+def _followed(gms: ModuleType, *looks: tuple[int, int, float]) -> list[tuple[int, int, Any]]:
+    """Scans of a live view of 8 x 6 pixels, looked at again and again: (first pixel, rows, pixel size along x).
+
+    looks : (number of the scan, rows of it that are there, pixel size)
+    """
+    follower, live, found = gms.ScanFollower(quiet_s=1.0), np.zeros((8, 6), np.uint16), []
+    follower.look(live, 0.0, (looks[0][2], looks[0][2]))
+    for at, (number, rows, size) in enumerate(looks, 1):
+        live[: min(rows, 6)] = number + np.arange(6)
+        live[6:rows] = 0
+        scan = follower.look(live, 0.1 * at, (size, size))
+        if scan is not None:
+            found.append((int(scan.image[5, 0]), scan.rows, scan.pixel_size and scan.pixel_size[1]))
+    return found
+
+
+def test_scans_whose_last_rows_never_change_are_sent_when_the_next_one_begins(gms: ModuleType) -> None:
+    assert _followed(gms, (7, 4, 0.1), (7, 8, 0.1), (9, 2, 0.1), (9, 8, 0.1), (11, 3, 0.1)) == [(7, 8, 0.1), (9, 8, 0.1)]
+
+
+def test_a_scan_that_is_begun_anew_before_its_end_is_sent_as_cut_short(gms: ModuleType) -> None:
+    follower, live = gms.ScanFollower(quiet_s=1.0), np.arange(48, dtype=np.uint16).reshape(8, 6)
+    follower.look(live, 0.0)
+    live[:4] += 100
+    assert follower.look(live, 0.1) is None
+    live[4:6] += 100
+    assert follower.look(live, 0.2) is None
+    first = live.copy()
+    live[:2] += 100
+    scan = follower.look(live, 0.3)
+
+    assert scan.rows == 6
+    assert (scan.image == first).all()
+    live[2:] += 100
+    assert follower.look(live, 0.4) is None
+    assert follower.look(live, 0.5).rows == 8
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(1, 11), st.booleans()), min_size=20, max_size=60), st.sampled_from([32, 31, 27]))
+def test_every_scan_of_a_live_view_comes_once_and_as_it_was(gms: ModuleType, looks: list[tuple[int, bool]], lit: int) -> None:
+    """Some of 32 rows are written between two looks, and a look, which goes from top to bottom, may miss the upper half of what is just being written.
+
+    lit : rows above a dark rest, which never changes
+    """
+    follower, live, at, found = gms.ScanFollower(), np.zeros((32, 4), np.uint16), 0, []
+    follower.look(live, 0.0)
+    for k, (rows, torn) in enumerate(looks):
+        view = live.copy()
+        for row in range(at, at + rows):
+            if row % 32 < lit:
+                live[row % 32] = 100 * (1 + row // 32) + row % 32
+                live[row % 32, 0] = 7 * row
+            if not torn or row - at >= rows // 2 or at % 32 + rows > 32:
+                view[row % 32] = live[row % 32]
+        at += rows
+        scan = follower.look(view, 0.05 * k)
+        if scan is not None:
+            found.append(scan)
+
+    assert [int(scan.image[0, 1]) for scan in found] == [100 * (1 + number) for number in range(len(found))]
+    assert at // 32 - len(found) in (0, 1, 2)
+    for number, scan in enumerate(found):
+        assert scan.rows == 32
+        assert (scan.image[:lit, 1] == 100 * (1 + number) + np.arange(lit)).all()
+
+
+def test_a_scan_during_which_the_magnification_changed_has_no_pixel_size(gms: ModuleType) -> None:
+    looks = [(7, 4, 0.1), (7, 8, 0.1), (9, 2, 0.1), (9, 6, 0.2), (9, 8, 0.2), (11, 3, 0.2), (11, 8, 0.2), (13, 1, 0.4), (13, 8, 0.4), (15, 4, 0.4)]
+
+    # The last change was seen together with the first row of the last scan but one: nobody can tell which came first.
+    assert _followed(gms, *looks) == [(7, 8, 0.1), (9, 8, None), (11, 8, None), (13, 8, None)]
+
+
+def test_a_scan_that_has_ended_keeps_its_pixel_size_when_the_magnification_changes_afterwards(gms: ModuleType) -> None:
+    follower = gms.ScanFollower(quiet_s=1.0)
+    live = np.zeros((4, 6), np.uint16)
+    follower.look(live, 0.0, (0.1, 0.1))
+    live[:] = 7
+    assert follower.look(live, 0.1, (0.1, 0.1)) is None
+    assert follower.look(live, 0.2, (0.2, 0.2)).pixel_size == (0.1, 0.1)
+    live[:] = 9
+    follower.look(live, 0.3, (0.2, 0.2))
+    assert follower.look(live, 0.4, (0.2, 0.2)).pixel_size == (0.2, 0.2)
+
+
+def test_the_image_of_atoms_is_calibrated_as_each_scan_is(gms: ModuleType) -> None:
+    told: dict[int, tuple[float, str]] = {}
+    shown = SimpleNamespace(
+        SetName=str,
+        ShowImage=lambda: None,
+        UpdateImage=lambda: None,
+        GetNumArray=lambda: np.zeros((48, 64)),
+        SetDimensionCalibration=lambda dimension, origin, scale, unit, style: told.update({dimension: (scale, unit)}),
+    )
+    sys.modules["DigitalMicrograph"].CreateImage = lambda spots: shown  # type: ignore[attr-defined]
+    atoms, seen = gms.AtomsImage(), []
+    for size in ((0.03, 0.02), (0.06, 0.04), None):
+        report = FrameReport("s", 0, "g", "HAADF", (48, 64), EnsembleState("e", "1", "ab", 1), ("m",), 1, ("C",), 0.0, 1.0, pixel_size=size)
+        atoms.show(Atoms(report, np.empty((0, 10), np.float32)))
+        seen.append((told[1], told[0]))
+
+    assert seen == [((0.03, "nm"), (0.02, "nm")), ((0.06, "nm"), (0.04, "nm")), ((1.0, ""), (1.0, ""))]
 
 
 def test_a_last_row_that_is_caught_half_written_is_waited_for(gms: ModuleType) -> None:
