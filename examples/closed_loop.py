@@ -20,6 +20,7 @@ from nionswift_plugin.atomstream import ScanGeometry, ScanStreamer, Settings, co
 
 SETTINGS = Settings(frames="tcp://127.0.0.1:5555", results="tcp://127.0.0.1:5556")
 SERVICE = "http://127.0.0.1:8000"
+TOKEN: str | None = None  # of an operator, where the service asks for one (docs/access.md)
 ACTOR = "closed loop"
 
 NO_MEASUREMENT = frozenset(("blank", "rows_missing", "saturated", "uncalibrated", "single_member", "degraded"))
@@ -96,7 +97,7 @@ def script_main(api_broker: Any) -> None:
     interactive = api_broker.get_interactive("1")
     device = Registry.get_component("stem_controller").scan_controller
     try:
-        with closed_loop(device, SETTINGS, SERVICE, Plan(), lambda visit: None, lambda: bool(interactive.cancelled)) as loop:
+        with closed_loop(device, SETTINGS, SERVICE, Plan(), lambda visit: None, lambda: bool(interactive.cancelled), TOKEN) as loop:
             loop.run()
     except Stopped as reason:
         print(f"stopped: {reason}")
@@ -104,7 +105,13 @@ def script_main(api_broker: Any) -> None:
 
 @contextlib.contextmanager
 def closed_loop(
-    device: Any, settings: Settings, service: str, plan: Plan, watch: Callable[[Visit], None], cancelled: Callable[[], bool] = lambda: False
+    device: Any,
+    settings: Settings,
+    service: str,
+    plan: Plan,
+    watch: Callable[[Visit], None],
+    cancelled: Callable[[], bool] = lambda: False,
+    token: str | None = None,
 ) -> Iterator[ClosedLoop]:
     """A loop with connections of its own; Stopped where no service listens."""
     source = f"nion/{device.hardware_source_id}/loop"
@@ -114,7 +121,7 @@ def closed_loop(
     ):
         if not publisher.wait_for_reader():
             raise Stopped(f"no service listens at {settings.frames}")
-        yield ClosedLoop(device, publisher, results, ControlClient(service, actor=ACTOR, timeout_s=3), plan, watch, cancelled)
+        yield ClosedLoop(device, publisher, results, ControlClient(service, actor=ACTOR, timeout_s=3, token=token), plan, watch, cancelled)
 
 
 class ClosedLoop:
@@ -179,6 +186,8 @@ class ClosedLoop:
         self.targets = []
         result = self._record()
         report, atoms = result.report, result.atoms
+        if self._plan.kind not in report.classes:
+            raise Stopped(f"the ensemble {report.ensemble.name} knows no {self._plan.kind}, but {', '.join(report.classes)}")
         if NO_MEASUREMENT & set(report.flags) or not len(atoms):
             return
         places = ScanGeometry.from_json(report.vendor["geometry"]).to_nm(atoms[:, :2])
@@ -233,6 +242,8 @@ class ClosedLoop:
         until = time.time() + self._plan.dwell_s
         try:
             while (now := time.time()) < until:
+                if self._cancelled():
+                    raise Stopped("the user stopped it")
                 middle = min(now + self._plan.step_s / 2, until)
                 place = target.home_nm + self.drift.at(middle)
                 position = to_shares(context_geometry(self._device.scan_context), place[None])[0]
@@ -241,8 +252,6 @@ class ClosedLoop:
                     return False
                 self._device.probe_position = tuple(position)
                 self._watch(Visit(number, target, place, self.drift.error_nm(middle)))
-                if self._cancelled():
-                    raise Stopped("the user stopped it")
                 time.sleep(max(0.0, min(now + self._plan.step_s, until) - time.time()))
         finally:
             self._device.probe_position = self._plan.rest
@@ -250,13 +259,14 @@ class ClosedLoop:
         return True
 
     def _check(self) -> None:
-        """Whether the loop may go on."""
+        """Whether the loop may go on. What the service is asked for, which may take its time, comes first."""
+        holder = (self._control.lease.holder() or {}).get("holder", "")
+        if not holder.endswith(ACTOR):  # the name that a token has comes before
+            raise Stopped("the lease was taken away")
         speed, moved = (float(np.hypot(*one)) for one in (self.drift.velocity_nm_s, self.drift.at(time.time())))
-        if self._cancelled():
-            raise Stopped("the user stopped it")
-        if self._device.is_playing:
+        if self._device.is_playing or self._device.is_recording:
             raise Stopped("a scan is running, and would take the beam along")
         if speed > self._plan.max_drift_nm_s or moved > self._plan.max_moved_nm:
             raise Stopped(f"the specimen drifts at {speed:.3f} nm/s and has moved by {moved:.2f} nm")
-        if (self._control.lease.holder() or {}).get("holder") != ACTOR:
-            raise Stopped("the lease was taken away")
+        if self._cancelled():
+            raise Stopped("the user stopped it")

@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--frames", default="tcp://127.0.0.1:5555")
     parser.add_argument("--results", default="tcp://127.0.0.1:5556")
     parser.add_argument("--http", default="http://127.0.0.1:8000")
+    parser.add_argument("--token", help="of an operator, where the service asks for one")
     parser.add_argument("--visits", type=int, default=50)
     parser.add_argument("--drift", type=float, default=0.05, help="nm/s")
     parser.add_argument("--tolerance", type=float, default=Plan.tolerance_nm, help="nm")
@@ -90,7 +91,7 @@ def main() -> None:
 
         begun, ended = time.monotonic(), ""
         plan = Plan(visits=wanted.visits, tolerance_nm=wanted.tolerance, answer_s=wanted.answer)
-        with closed_loop(scan, Settings(wanted.frames, wanted.results), wanted.http, plan, watch) as loop:
+        with closed_loop(scan, Settings(wanted.frames, wanted.results), wanted.http, plan, watch, token=wanted.token) as loop:
             try:
                 loop.run()
             except (Stopped, KeyboardInterrupt) as reason:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +18,7 @@ import pytest
 from conftest import ROOT
 from nion_python import NionPython, nion_python
 
+from atomstream_service.access import Role, TokenFile
 from atomstream_service.demo import Launched, launched
 
 LOOP = ROOT / "examples" / "closed_loop_simulated.py"
@@ -104,6 +110,15 @@ def test_another_program_that_has_the_lease_keeps_the_loop_from_beginning(nion: 
     assert (said["frames"], said["at_rest"]) == (0, True)
 
 
+def test_a_service_that_asks_for_a_token_lets_the_loop_in_with_one(nion: NionPython, tmp_path: Path) -> None:
+    with launched(tmp_path / "state", config=f'access = "token"\n{CONFIG}') as guarded:
+        token = TokenFile(tmp_path / "state").add("kim", Role.OPERATOR)
+        said = nion.finish(_start(nion, guarded, "--visits", "2", "--token", token))
+
+    assert (said["ended"], said["at_rest"]) == ("", True)
+    assert said["errors_nm"]["corrected"]
+
+
 def test_a_frame_that_nobody_answers_ends_the_loop(nion: NionPython, service: Launched) -> None:
     engine = int(service.control().status()["engine"]["pid"])
     said = _disturbed(nion, service, lambda process: os.kill(engine, signal.SIGKILL))
@@ -111,3 +126,51 @@ def test_a_frame_that_nobody_answers_ends_the_loop(nion: NionPython, service: La
     assert said["ended"] == "no atoms came back within 1.0 s"
     assert said["at_rest"]
     assert service.control().wait_ready()
+
+
+class Device:
+    """A scan device that does not scan, and remembers where the beam was put."""
+
+    is_playing = is_recording = False
+    scan_context = SimpleNamespace(size=(256, 256), fov_nm=4.0, rotation_rad=0.0, center_nm=(0.0, 0.0))
+
+    def __init__(self) -> None:
+        self.positions: list[Any] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "probe_position":
+            self.positions.append(value)
+        object.__setattr__(self, name, value)
+
+
+@pytest.fixture(scope="module")
+def example() -> Iterator[ModuleType]:
+    spec = importlib.util.spec_from_file_location("closed_loop", ROOT / "examples" / "closed_loop.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["closed_loop"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["closed_loop"]
+
+
+def test_who_cancels_while_the_service_is_asked_finds_the_beam_where_it_was(example: ModuleType) -> None:
+    device, pressed = Device(), []
+
+    def holder() -> dict[str, str]:
+        pressed.append(True)
+        return {"holder": "kim (operator) for closed loop"}
+
+    control = SimpleNamespace(lease=SimpleNamespace(holder=holder))
+    loop = example.ClosedLoop(device, None, None, control, example.Plan(), lambda visit: None, lambda: bool(pressed))
+    steady = np.mgrid[:6, :6].reshape(2, -1).T * 0.142
+    for k in range(3):
+        loop.drift.add(time.time() - 0.3 + 0.1 * k, steady)
+    loop.targets = [example.Target(np.zeros(2), np.zeros(2))]
+
+    with pytest.raises(example.Stopped, match="the user stopped it"):
+        loop._look_until_known()
+    with pytest.raises(example.Stopped, match="the user stopped it"):
+        loop._visit(0)
+    assert set(device.positions) == {None}

@@ -12,6 +12,7 @@ from ._frame import ScanFrame
 from ._picture import picture
 from ._streamer import Counts
 
+
 class AtomsItem:
     """A data item `Atoms: SOURCE`, made where the document that is open has none of that name.
 
