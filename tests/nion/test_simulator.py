@@ -227,6 +227,7 @@ def test_atoms_are_shown_in_whatever_project_is_open(nion: NionPython) -> None:
     said = nion.finish(nion.start(DRIVER, "switched"))
 
     assert said["titles"] == [[f"Atoms: {SOURCE}"]] * 2
+    assert said["searched"] == 2  # Swift takes its time for it, and its windows stand still meanwhile
 
 
 def test_the_plug_in_needs_nothing_of_ours_but_the_client(show: Streamed, traps: Streamed) -> None:
