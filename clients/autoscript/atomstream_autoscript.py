@@ -84,21 +84,20 @@ def _positive(value: Any, factor: float) -> Optional[float]:
     return number if math.isfinite(number) and number > 0 else None
 
 
-def pixel_size_nm(image: Any, field_nm: Optional[float], whole: bool) -> Optional[Tuple[float, float]]:
+def pixel_size_nm(image: Any, field_nm: Optional[float], share: float) -> Optional[Tuple[float, float]]:
     """(y, x) in nm, from the image's own metadata, or for a whole field from its width; None where there is neither, or where the two disagree.
 
     field_nm : width of the full field; None where it is not known or changed during the scan
+    share : of that width which the image shows, 1 for all of it
     """
     size = getattr(getattr(getattr(image, "metadata", None), "binary_result", None), "pixel_size", None)
     y, x = _positive(getattr(size, "y", None), 1e9), _positive(getattr(size, "x", None), 1e9)
     said = None if y is None or x is None else (y, x)
     if field_nm is None:
         return None
-    if not whole:
-        return said
-    follows = field_nm / image.data.shape[1]
+    follows = share * field_nm / image.data.shape[1]
     if said is None:
-        return follows, follows
+        return (follows, follows) if share == 1 else None
     return said if abs(said[1] - follows) <= _FEW * follows else None
 
 
@@ -108,11 +107,13 @@ def about(image: Any, field_nm: Optional[float], region: Optional[Sequence[float
     dwell_us : as asked for; what the image's metadata say goes before it
     """
     rows, columns = image.data.shape
-    size = pixel_size_nm(image, field_nm, region is None)
+    size = pixel_size_nm(image, field_nm, 1.0 if region is None else region[2])
     subscan: Optional[Dict[str, Any]] = None
     if region is not None:
         left, top, width, height = region
-        subscan = {"center_frac": [top + height / 2, left + width / 2], "size_frac": [height, width], "context_fov_nm": field_nm}
+        subscan = {"center_frac": [top + height / 2, left + width / 2], "size_frac": [height, width]}
+        if field_nm is not None:
+            subscan["context_fov_nm"] = [field_nm, field_nm]
     used = _positive(getattr(getattr(getattr(image, "metadata", None), "scan_settings", None), "dwell_time", None), 1e6)
     return {
         "pixel_size": size,

@@ -140,32 +140,34 @@ def test_an_autoscript_region_is_described_and_keeps_the_pixel_size_of_its_image
     image = SimpleNamespace(data=np.zeros((48, 64)), metadata=None)
     header = autoscript.about(image, 10.0, (0.25, 0.5, 0.5, 0.25), 2.0, None)
 
-    assert header["subscan"] == {"center_frac": [0.625, 0.5], "size_frac": [0.25, 0.5], "context_fov_nm": 10.0}
+    assert header["subscan"] == {"center_frac": [0.625, 0.5], "size_frac": [0.25, 0.5], "context_fov_nm": [10.0, 10.0]}
     assert header["pixel_size"] is None
     with pytest.raises(ValueError, match="outside the field"):
         autoscript.region_of("0.75,0,0.5,1")
 
 
 @pytest.mark.parametrize(
-    ("metre", "field_nm", "whole", "expected"),
+    ("metre", "field_nm", "share", "expected"),
     [
-        (2e-11, 1.28, True, (0.02, 0.02)),
-        (None, 1.28, True, (0.02, 0.02)),  # no metadata: from the field
-        (2e-11, 12.8, True, None),  # they disagree
-        (2e-11, None, True, None),  # the field changed while the scan ran
-        (None, 1.28, False, None),  # part of the field, no metadata
-        (2e-11, 12.8, False, (0.02, 0.02)),
-        (float("nan"), 1.28, True, (0.02, 0.02)),
-        (0.0, 1.28, True, (0.02, 0.02)),
+        (2e-11, 1.28, 1.0, (0.02, 0.02)),
+        (None, 1.28, 1.0, (0.02, 0.02)),  # no metadata: from the field
+        (2e-11, 12.8, 1.0, None),  # they disagree
+        (2e-11, None, 1.0, None),  # the field changed while the scan ran
+        (None, 12.8, 0.1, None),  # part of the field, no metadata
+        (2e-11, 12.8, 0.1, (0.02, 0.02)),
+        (2e-11, 12.8, 0.5, None),  # they disagree about the part
+        (2e-2, 12.8, 0.1, None),  # metadata in another unit
+        (float("nan"), 1.28, 1.0, (0.02, 0.02)),
+        (0.0, 1.28, 1.0, (0.02, 0.02)),
     ],
 )
 def test_autoscript_pixel_sizes_are_taken_only_where_they_can_be_trusted(
-    metre: float | None, field_nm: float | None, whole: bool, expected: tuple[float, float] | None
+    metre: float | None, field_nm: float | None, share: float, expected: tuple[float, float] | None
 ) -> None:
     size = None if metre is None else SimpleNamespace(x=metre, y=metre)
     image = SimpleNamespace(data=np.zeros((48, 64)), metadata=SimpleNamespace(binary_result=SimpleNamespace(pixel_size=size)))
 
-    assert autoscript.pixel_size_nm(image, field_nm, whole) == (None if expected is None else pytest.approx(expected))
+    assert autoscript.pixel_size_nm(image, field_nm, share) == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize("version", ["3.6", "3.7", "3.12"])

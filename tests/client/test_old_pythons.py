@@ -45,7 +45,7 @@ def test_autoscript_in_an_old_python_streams_to_a_real_service_and_its_atoms_com
 
     assert isinstance(answer, Atoms)
     assert answer.report.shape == (48, 64)
-    assert answer.report.pixel_size == pytest.approx((0.02, 0.02))
+    assert answer.report.pixel_size == pytest.approx((0.01, 0.01))  # half of the field
     assert ended == 0
 
 

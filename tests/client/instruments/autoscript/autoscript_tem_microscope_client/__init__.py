@@ -32,7 +32,8 @@ class _Acquisition:
             raise RuntimeError("STEM is not the active mode")
         assert settings.size == 64
         assert settings.region is None or settings.region.coordinate_system == "Relative"
-        metadata = _Box(binary_result=_Box(pixel_size=_Point(2e-11, 2e-11)), scan_settings=_Box(dwell_time=settings.dwell_time))
+        pixel = 2e-11 if settings.region is None else 2e-11 * settings.region.rectangle.width
+        metadata = _Box(binary_result=_Box(pixel_size=_Point(pixel, pixel)), scan_settings=_Box(dwell_time=settings.dwell_time))
         return [_Box(data=pixels(_Acquisition.number, channel), metadata=metadata) for channel in range(len(settings.detector_types))]
 
 
