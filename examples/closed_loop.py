@@ -266,6 +266,9 @@ class ClosedLoop:
         speed, moved = (float(np.hypot(*one)) for one in (self.drift.velocity_nm_s, self.drift.at(time.time())))
         if self._device.is_playing or self._device.is_recording:
             raise Stopped("a scan is running, and would take the beam along")
+        context = self._device.scan_context
+        if self._device.subscan_enabled and context.rotation_rad and len({*context.size}) > 1:
+            raise Stopped("where a sub-scan lies in a scan that is turned and not square is not known (clients/nion/README.md)")
         if speed > self._plan.max_drift_nm_s or moved > self._plan.max_moved_nm:
             raise Stopped(f"the specimen drifts at {speed:.3f} nm/s and has moved by {moved:.2f} nm")
         if self._cancelled():

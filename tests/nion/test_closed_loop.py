@@ -131,7 +131,7 @@ def test_a_frame_that_nobody_answers_ends_the_loop(nion: NionPython, service: La
 class Device:
     """A scan device that does not scan, and remembers where the beam was put."""
 
-    is_playing = is_recording = False
+    is_playing = is_recording = subscan_enabled = False
     scan_context = SimpleNamespace(size=(256, 256), fov_nm=4.0, rotation_rad=0.0, center_nm=(0.0, 0.0))
 
     def __init__(self) -> None:
@@ -174,3 +174,16 @@ def test_who_cancels_while_the_service_is_asked_finds_the_beam_where_it_was(exam
     with pytest.raises(example.Stopped, match="the user stopped it"):
         loop._visit(0)
     assert set(device.positions) == {None}
+
+
+def test_no_beam_is_sent_by_a_sub_scan_whose_place_is_not_known(example: ModuleType) -> None:
+    """Nion's simulator has it half a nanometre from where its own description says."""
+    device = Device()
+    control = SimpleNamespace(lease=SimpleNamespace(holder=lambda: {"holder": "closed loop"}))
+    loop = example.ClosedLoop(device, None, None, control, example.Plan(), lambda visit: None)
+    device.scan_context = SimpleNamespace(size=(256, 512), fov_nm=4.0, rotation_rad=0.5, center_nm=(0.0, 0.0))
+    loop._check()
+    device.subscan_enabled = True
+
+    with pytest.raises(example.Stopped, match="where a sub-scan lies"):
+        loop._check()
