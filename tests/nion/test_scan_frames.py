@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -170,6 +171,24 @@ def test_nothing_unexpected_reaches_the_acquisition_thread_and_the_scan_is_count
     assert (counts.scans, counts.failed, counts.dropped, counts.sent) == (4, 3, 1, 0)
     assert [record.message.split(":")[0] for record in caplog.records] == ["a scan was not sent", "rows were not understood"]
     assert not any(event.listeners for event in events.values())
+
+
+@pytest.mark.parametrize(("side", "kept"), [(32, range(30)), (2048, range(26, 30))])
+def test_frames_of_a_fast_scan_are_still_there_when_their_atoms_come(side: int, kept: range) -> None:
+    device, events = scan_device()
+    image = xdata(noise(side, side))
+    with zmq.Context() as context, context.socket(zmq.SUB) as service:
+        service.linger = 0
+        service.subscribe(b"")
+        endpoint = f"tcp://127.0.0.1:{service.bind_to_random_port('tcp://127.0.0.1')}"
+        with FramePublisher("nion/test", endpoint) as publisher, ScanStreamer(device, publisher, keep=4) as streamer:
+            while not publisher.wait_for_reader(0.05):
+                service.poll(10)  # a subscription leaves while its socket is asked for something
+            for _ in range(30):
+                events["xdatas_available_event"].fire([SimpleNamespace(xdata=image)])
+                service.recv_multipart()
+
+            assert [seq for seq in range(30) if streamer.frame(seq) is not None] == list(kept)
 
 
 def test_a_frame_of_sections_is_sent_when_the_last_one_is_there() -> None:

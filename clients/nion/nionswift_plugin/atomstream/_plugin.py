@@ -19,7 +19,7 @@ from ._streamer import Counts, ScanStreamer
 log = logging.getLogger("atomstream")
 
 _KEPT = 4
-"""Frames that wait for their atoms, to be shown with them."""
+"""Frames, at least, that wait for their atoms, to be shown with them."""
 
 
 def source_of(device: Any) -> str:

@@ -18,6 +18,9 @@ from ._running import RunningScan
 
 log = logging.getLogger("atomstream")
 
+_MOST_KEPT = 100
+_MOST_KEPT_BYTES = 64 << 20
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -47,7 +50,7 @@ class ScanStreamer:
 
     device : Nion's scan hardware source
     publisher : where the frames go, and nobody else's; it stays the caller's to close
-    keep : the last frames that `frame` knows
+    keep : how many of the last frames `frame` knows at least; of small ones it knows more, since the faster a scan is, the more of them wait for an answer
     """
 
     def __init__(self, device: Any, publisher: FramePublisher, *, keep: int = 0) -> None:
@@ -140,9 +143,13 @@ class ScanStreamer:
             self._complain(str(error))
         counts = self._counts
         self._counts = replace(counts, sent=counts.sent + out, dropped=counts.dropped + (not out), cut_short=counts.cut_short + (rows is not None))
-        self._kept[seq] = frame
-        if len(self._kept) > self._keep:
+        if out and self._keep:
+            self._kept[seq] = frame
+        while len(self._kept) > self._keep and (len(self._kept) > _MOST_KEPT or self._kept_bytes() > _MOST_KEPT_BYTES):
             self._kept.popitem(last=False)
+
+    def _kept_bytes(self) -> int:
+        return sum(image.nbytes for frame in self._kept.values() for image in frame.channels.values())
 
     @contextlib.contextmanager
     def _harmless(self, a_scan: bool = False) -> Iterator[None]:
