@@ -252,7 +252,7 @@ def main(service: str = SERVICE, results: str = RESULTS, keys: str = KEYS, quiet
 
 
 def _stream(image: Any, listener: FrontImage, publisher: FramePublisher, subscriber: Optional[ResultSubscriber], follower: ScanFollower) -> None:
-    atoms = AtomsImage()
+    atoms: Optional[AtomsImage] = AtomsImage()
     told_at, told = time.time(), ""
     while not listener.closed:
         # Looked at anyway from time to time, in case GMS delivers no events to a script that is running.
@@ -264,10 +264,13 @@ def _stream(image: Any, listener: FrontImage, publisher: FramePublisher, subscri
             if scan is not None:
                 publisher.publish({CHANNEL: scan.image}, t_end=time.time(), **about(image, scan))
             answer = None if subscriber is None else subscriber.receive(0)
-            if isinstance(answer, Atoms):
-                atoms.show(answer)
         except ClientError as error:
-            problem = str(error)
+            answer, problem = None, str(error)
+        try:
+            if isinstance(answer, Atoms) and atoms is not None:
+                atoms.show(answer)
+        except Exception as error:  # whatever GMS raises where the image of atoms was closed; scans go on being sent
+            atoms, problem = None, "the atoms are not shown any more: {}: {}".format(type(error).__name__, error)
         if problem and problem != told:
             print("Atomstream: {}".format(problem))
             told = problem

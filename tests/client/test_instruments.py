@@ -574,6 +574,33 @@ def test_the_image_of_atoms_is_calibrated_as_each_scan_is(gms: ModuleType) -> No
     assert seen == [((0.03, "nm"), (0.02, "nm")), ((0.06, "nm"), (0.04, "nm")), ((1.0, ""), (1.0, ""))]
 
 
+def test_scans_go_on_being_sent_where_the_atoms_can_not_be_shown(gms: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    listener, live, sent = SimpleNamespace(rung=threading.Event(), closed=False), np.zeros((8, 6), np.uint16), []
+
+    def look() -> NDArray[Any]:
+        live[:] += 1
+        return live
+
+    def publish(channels: Any, **about: Any) -> None:
+        sent.append(about)
+        listener.closed = len(sent) == 3
+
+    def gone(spots: Any) -> Any:
+        raise RuntimeError("the image does not exist")
+
+    sys.modules["DigitalMicrograph"].CreateImage = gone  # type: ignore[attr-defined]
+    tags = SimpleNamespace(GetTagAsFloat=lambda path: (False, 0.0))
+    calibration = (0.0, 0.02, "nm")
+    image = SimpleNamespace(GetNumArray=look, GetDimensionCalibration=lambda *axis: calibration, GetTagGroup=lambda: tags, GetName=lambda: "live")
+    report = FrameReport("s", 0, "g", "HAADF", (8, 6), EnsembleState("e", "1", "ab", 1), ("m",), 1, ("C",), 0.0, 1.0)
+    answers = SimpleNamespace(receive=lambda timeout_s: Atoms(report, np.empty((0, 10), np.float32)))
+    listener.rung.set()
+    gms._stream(image, listener, SimpleNamespace(publish=publish, sent=0, dropped=0), answers, gms.ScanFollower())
+
+    assert len(sent) == 3
+    assert capsys.readouterr().out == "Atomstream: the atoms are not shown any more: RuntimeError: the image does not exist\n"
+
+
 def test_a_last_row_that_is_caught_half_written_is_waited_for(gms: ModuleType) -> None:
     follower = gms.ScanFollower(quiet_s=1.0)
     live = np.zeros((4, 6), np.uint16)
