@@ -17,7 +17,7 @@ from ..lengths import nm_per
 from ..recording import NoImages, open_hdf5, open_images
 from ._blocks import Blocks
 from ._movie import Raw, UnreadableFile
-from ._nion import calibrated_nm
+from ._nion import are_spectra, calibrated_nm
 
 _SPATIAL = 2
 
@@ -93,8 +93,8 @@ def _hyperspy(h5: h5py.File) -> list[_Found]:
         if not isinstance(data, h5py.Dataset):
             continue
         axes = [dict(group[f"axis-{k}"].attrs) for k in range(data.ndim)]
-        if data.ndim == 3 and [bool(one.get("navigate")) for one in axes] == [True, True, False]:
-            raise UnreadableFile(f"{h5.filename}: {name} is a map of spectra {list(data.shape)}, not frames")
+        if sum(not one.get("navigate") for one in axes) == 1:
+            raise UnreadableFile(f"{h5.filename}: {name} holds spectra {list(data.shape)}, not frames")
         found.append(_Found(name, data, tuple(range(data.ndim)), _pair([(one.get("scale"), one.get("units")) for one in axes[-_SPATIAL:]])))
     return found
 
@@ -174,6 +174,8 @@ def _nion(h5: h5py.File) -> list[_Found]:
     for item in items:
         if isinstance(item, h5py.Dataset) and "properties" in item.attrs:
             properties = json.loads(_text(item.attrs["properties"]))
+            if are_spectra(properties):
+                raise UnreadableFile(f"{h5.filename}: {item.name} holds spectra {list(item.shape)}, not frames")
             found.append(_Found(item.name.lstrip("/"), item, tuple(range(item.ndim)), calibrated_nm(properties, item.ndim)))
     return found
 
