@@ -45,9 +45,7 @@ class OdinLiveView:
         size = read.optional_count("dsize")
         if size is not None and size != memoryview(parts[1]).nbytes:
             raise WireError("byte_count", f"{memoryview(parts[1]).nbytes} bytes came, the header says {size}")
-        dataset = header.get("dataset", "")
-        if not isinstance(dataset, str):
-            raise WireError("bad_value", f"dataset = {dataset!r} is not a string")
+        dataset = "" if header.get("dataset") in (None, "") else read.text("dataset")
 
         def images() -> Images:
             algorithm, data = _ALGORITHMS[compression], parts[1]

@@ -18,6 +18,9 @@ from ._thinned import Thinned
 FrameReader = Callable[[Sequence[Any]], Frame | None]
 """A message's parts -> its frame, or None where it brings none; raises WireError, which carries what could be read of source, session and seq."""
 
+_LARGEST_HEADER = 1 << 20
+"""Bytes. A header is kept as long as its frame and sent to everybody who hears the results."""
+
 
 def reader_for(endpoint: FramesEndpoint, max_pixels: int) -> FrameReader:
     """What reads the messages of one socket; for use by one thread.
@@ -28,7 +31,7 @@ def reader_for(endpoint: FramesEndpoint, max_pixels: int) -> FrameReader:
         where the format needs a package that is not installed.
     """
     if endpoint.format == "atomstream.frame.v1":
-        return lambda parts: decode_frame(parts, max_pixels)
+        return lambda parts: _decoded(parts, max_pixels)
     return _Foreign(_translator(endpoint, max_pixels), endpoint, max_pixels)
 
 
@@ -85,9 +88,16 @@ class _Foreign:
                 "series": message.series,
                 "channels": [{"name": name, "dtype": image.dtype.str, "shape": list(image.shape)} for name, image in images.items()],
             }
-            return decode_frame([source.encode(), _written(header), *(image.reshape(-1).view("u1").data for image in images.values())], self._max_pixels)
+            return _decoded([source.encode(), _written(header), *(image.reshape(-1).view("u1").data for image in images.values())], self._max_pixels)
         except WireError as error:
             raise WireError(error.code, str(error), known) from error
+
+
+def _decoded(parts: Sequence[Any], max_pixels: int) -> Frame:
+    for header in parts[1:2]:
+        if (size := memoryview(header).nbytes) > _LARGEST_HEADER:
+            raise WireError("too_large", f"the header has {size} bytes, more than the {_LARGEST_HEADER} allowed")
+    return decode_frame(parts, max_pixels)
 
 
 def _written(header: dict[str, Any]) -> bytes:
