@@ -324,6 +324,15 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(movie: Path, bundle
     assert (tmp_path / "out3" / "result.h5").read_text() == "notes"
 
 
+def test_a_file_whose_name_is_no_utf_8_is_predicted(movie: Path, bundle: Bundle, tmp_path: Path) -> None:
+    named = os.fsencode(tmp_path) + b"/25\xb5m.npz"  # as a share in Latin-1 has it
+    os.rename(movie, named)
+
+    assert _predict(Path(os.fsdecode(named)), bundle, tmp_path / "out") == 0
+    with open_recording(tmp_path / "out" / "result.h5") as recording:
+        assert {one.frame.source for one in recording} == {"25?m"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -19,7 +19,7 @@ from atomstream_models.recording import open_recording
 from atomstream_models.runtime import Loader, Runtime
 
 from ..export import Exported, Format, export
-from ..files import open_frames
+from ..files import as_text, open_frames
 from ..predict import Job, Predicted, alone_in, open_result, predict, ran_on
 from ._commands import Commands
 from ._outputs import check_outside_bundles, whole
@@ -73,7 +73,9 @@ def _run(given: argparse.Namespace) -> int:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("taking over", total=len(frames))
-            result = open_result(given.out / _RESULT, job, frames.file.name, ensemble, given.compression, lambda done, _: progress.update(task, completed=done))
+            result = open_result(
+                given.out / _RESULT, job, as_text(frames.file.name), ensemble, given.compression, lambda done, _: progress.update(task, completed=done)
+            )
             progress.update(task, description="predicting", completed=result.next)
             done = predict(frames, ensemble, job, result, lambda count: progress.update(task, completed=count))
         about = {"name": ensemble.card.name, "version": ensemble.card.version, "sha256": bundle.sha256, "runs_on": str(ensemble.way)}
