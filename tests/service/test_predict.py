@@ -128,6 +128,16 @@ def test_frames_that_can_not_be_processed_are_named_and_the_others_keep_their_nu
         assert list(recording.seq) == [1, 4]
         assert list(recording.dropped_before) == [1, 2]
         assert recording.dropped == 4
+        assert list(atomai_coordinates(recording)) == [1, 4]
+    # What is made of the result has the same numbers.
+    result = str(tmp_path / "out" / "result.h5")
+    assert main(["export", result, "--out", str(tmp_path / "again.csv")]) == 0
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out" / "atoms.csv").read_bytes()
+    assert main(["export", result, "--out", str(tmp_path / "some.npz"), "--frames", "2-4"]) == 0
+    with np.load(tmp_path / "some.npz") as archive:
+        assert archive.files == ["4"]
+    assert main(["export", result, "--out", str(tmp_path / "some.csv"), "--frames", "2,3"]) == 1
+    assert "has none of these frames" in capsys.readouterr().err
     np.save(tmp_path / "bad.npy", images[[0, 2]])
     assert _predict(tmp_path / "bad.npy", bundle, tmp_path / "bad") == 1
     assert "no frame of" in capsys.readouterr().err

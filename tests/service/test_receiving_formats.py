@@ -118,7 +118,7 @@ def test_a_reason_that_quotes_a_whole_message_is_cut_short() -> None:
         try:
             with _sender(endpoint.endpoint, "pull", False) as send:
                 send([b"\xff" * 1_000_000, *encode_frame(Frame({"a": FLOATS}, "s", 0, "stem"))[1:]])
-                until(lambda: heard.failures, len)
+                until(lambda: len(heard.failures), lambda count: count == 1)
         finally:
             receiving.stop()
 

@@ -114,7 +114,7 @@ def test_files_that_appear_are_sent_with_their_pixel_size_and_name(tmp_path: Pat
                 growing.write(whole[300:])
             (folder / "day").mkdir()
             shutil.copy(tmp_path / "b.npz", folder / "day" / "c.npz")
-            shutil.copy(tmp_path / "b.npz", os.fsencode(folder) + b"/25\xb5m.npz")  # as a share in Latin-1 has it
+            shutil.copy(tmp_path / "b.npz", folder / os.fsdecode(b"25\xb5m.npz"))  # as a share in Latin-1 has it
             until(lambda: len(came), lambda count: count == 6)
         finally:
             running.send_signal(signal.SIGINT)

@@ -110,7 +110,7 @@ def _tables(given: argparse.Namespace) -> Exported:
     with open_recording(given.out / _RESULT) as recording:
         for form, name in forms:
             with whole(given.out / name) as unfinished:
-                written = export(recording, unfinished, form, range(len(recording)), numbered_by="seq")
+                written = export(recording, unfinished, form, range(len(recording)))
     return written
 
 
