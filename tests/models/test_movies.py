@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from microscope_files import PIXEL_NM, WRITERS, frames, write_dm, write_hyperspy, write_ndata, write_npz, write_ser, write_velox
+from microscope_files import PIXEL_NM, WRITERS, frames, write_dm, write_hyperspy, write_mrc, write_ndata, write_npz, write_ser, write_velox
 from numpy.typing import NDArray
 
 from atomstream_models.errors import ExtraMissing
@@ -100,6 +100,19 @@ def test_tia_and_velox_files_are_read_as_by_two_other_readers(tmp_path: Path) ->
         data, about = opened.get_dataset(0)
         np.testing.assert_array_equal(np.moveaxis(data, -1, 0) if data.shape[0] == 24 else data, frames("<u2"))
         assert tuple(about["pixelSize"][::-1]) == pytest.approx(PIXEL_NM)
+
+
+@pytest.mark.parametrize(("stamp", "flags", "dtype"), [(0, 0, "<i2"), (1146047817, 0, "u1"), (1146047817, 1, "<i2"), (1146047817, 4, "u1")])
+def test_bytes_of_an_mrc_file_have_the_sign_that_imod_says(tmp_path: Path, stamp: int, flags: int, dtype: str) -> None:
+    data = frames("<u1")
+    write_mrc(tmp_path / "a.mrc", data.view("i1"))
+    with (tmp_path / "a.mrc").open("r+b") as out:
+        out.seek(152)
+        out.write(np.array([stamp, flags], "<i4").tobytes())
+
+    with open_movie(tmp_path / "a.mrc") as movie:
+        assert movie.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(movie.whole(), data if dtype == "u1" else data.view("i1"))
 
 
 def test_a_file_that_holds_several_stacks_is_asked_for_one(tmp_path: Path) -> None:
