@@ -45,7 +45,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--parquet", action="store_true", help="write DIR/atoms.parquet, too (extra `parquet`)")
     parser.add_argument("--compression", default="lzf", choices=("lzf", "gzip", "none"), help="of frames and maps in result.h5 (lzf)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--runtime", default="auto", choices=("auto", "onnxruntime", "openvino"), help="what runs the members (what is fastest here)")
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        choices=("auto", "onnxruntime", "openvino"),
+        help="what runs the members (what is fastest here); the same as in the service for the same last digit",
+    )
     parser.add_argument("--precision", default="exact", choices=("exact", "fast"), help="fast: half as many bits, where the golden frames allow it")
     parser.add_argument("--json", action="store_true", help="print what was written for programs")
     parser.set_defaults(run=_run)
@@ -78,11 +83,17 @@ def _run(given: argparse.Namespace) -> int:
             )
             progress.update(task, description="predicting", completed=result.next)
             done = predict(frames, ensemble, job, result, lambda count: progress.update(task, completed=count))
-        about = {"name": ensemble.card.name, "version": ensemble.card.version, "sha256": bundle.sha256, "runs_on": str(ensemble.way)}
+        about = {"name": ensemble.card.name, "version": ensemble.card.version, "sha256": bundle.sha256, "runs_on": job.runs_on}
         written = _tables(given)
     for frame, why in done.refused.items():
         print(f"frame {frame} is left out: {why}", file=sys.stderr)
-    _say(given, done, written, {"ensemble": about, "members": list(members), "pixel_size_nm": frames.pixel_nm, "took_s": round(time.monotonic() - began, 3)})
+    _say(
+        given,
+        done,
+        written,
+        job.runs_on,
+        {"ensemble": about, "members": list(members), "pixel_size_nm": frames.pixel_nm, "took_s": round(time.monotonic() - began, 3)},
+    )
     return 0
 
 
@@ -114,7 +125,7 @@ def _tables(given: argparse.Namespace) -> Exported:
     return written
 
 
-def _say(given: argparse.Namespace, done: Predicted, written: Exported, about: dict[str, object]) -> None:
+def _say(given: argparse.Namespace, done: Predicted, written: Exported, runs_on: str, about: dict[str, object]) -> None:
     names = [_RESULT, "atoms.csv", *(["atoms.parquet"] if given.parquet else [])]
     if given.json:
         refused = [{"frame": frame, "why": why} for frame, why in done.refused.items()]
@@ -122,4 +133,4 @@ def _say(given: argparse.Namespace, done: Predicted, written: Exported, about: d
         print(json.dumps({"files": files, "frames": done.frames, "taken_over": done.taken_over, "atoms": written.atoms, "refused": refused, **about}))
     else:
         over = f" ({done.taken_over} of them were there already)" if done.taken_over else ""
-        print(f"wrote {', '.join(names)} in {given.out}: {written.atoms} atoms of {done.frames} frames{over}")
+        print(f"wrote {', '.join(names)} in {given.out}: {written.atoms} atoms of {done.frames} frames{over}, by {runs_on}")
