@@ -314,6 +314,7 @@ BAD: dict[str, tuple[Format, list[bytes], str]] = {
     "dectris: unknown type": ("dectris-stream-v2", foreign.dectris_image(_ONE, type="picture"), "unknown_schema"),
     "dectris: no type": ("dectris-stream-v2", [cbor2.dumps({"a": 1})], "missing_key"),
     "dectris: no data": ("dectris-stream-v2", foreign.dectris_image(_ONE, data={}), "missing_key"),
+    "dectris: many channels": ("dectris-stream-v2", foreign.dectris_image({str(k): IMAGE for k in range(17)}), "too_large"),
     "dectris: negative number": ("dectris-stream-v2", foreign.dectris_image(_ONE, image_id=-1), "bad_value"),
     "dectris: number of 20 digits": ("dectris-stream-v2", foreign.dectris_image(_ONE, image_id=(1 << 64) - 1), "bad_json"),
     "dectris: date without zone": ("dectris-stream-v2", foreign.dectris_image(_ONE, series_date="2026-01-01"), "bad_value"),
