@@ -363,6 +363,7 @@ BAD: dict[str, tuple[Format, list[bytes], str]] = {
     "array: colours": ("array-1.0", _header(_ARRAY, shape=[3, 8, 40]), "bad_shape"),
     "array: shape of text": ("array-1.0", _header(_ARRAY, shape="24x40"), "bad_shape"),
     "array: deep": ("array-1.0", [_ARRAY[0].replace(b'{"NumImages": 1}', b"[" * 200 + b"]" * 200), _ARRAY[1]], "bad_json"),
+    "odin: long header": ("odin-live-view", [b"[" * (1 << 21), _ODIN[1]], "too_large"),
     "array: long header": ("array-1.0", _header(_ARRAY, ndattr="x" * (1 << 20)), "too_large"),
     "array: huge": ("array-1.0", _header(_ARRAY, shape=_HUGE), "too_large"),
     "odin: three parts": ("odin-live-view", [*_ODIN, b""], "part_count"),

@@ -10,6 +10,7 @@ from atomstream_wire import FRAME_SCHEMA, Frame, WireError, decode_frame
 
 from ..config import FramesEndpoint
 from ._array import Array
+from ._header import check_header
 from ._message import Translator
 from ._needs import need_packages
 from ._numbering import Numbering
@@ -17,9 +18,6 @@ from ._thinned import Thinned
 
 FrameReader = Callable[[Sequence[Any]], Frame | None]
 """A message's parts -> its frame, or None where it brings none; raises WireError, which carries what could be read of source, session and seq."""
-
-_LARGEST_HEADER = 1 << 20
-"""Bytes. A header is kept as long as its frame and sent to everybody who hears the results."""
 
 
 def reader_for(endpoint: FramesEndpoint, max_pixels: int) -> FrameReader:
@@ -95,8 +93,7 @@ class _Foreign:
 
 def _decoded(parts: Sequence[Any], max_pixels: int) -> Frame:
     for header in parts[1:2]:
-        if (size := memoryview(header).nbytes) > _LARGEST_HEADER:
-            raise WireError("too_large", f"the header has {size} bytes, more than the {_LARGEST_HEADER} allowed")
+        check_header(header)
     return decode_frame(parts, max_pixels)
 
 
