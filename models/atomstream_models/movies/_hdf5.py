@@ -20,6 +20,8 @@ from ._movie import Raw, UnreadableFile
 from ._nion import are_spectra, calibrated_nm
 
 _SPATIAL = 2
+_EMD_ARRAYS = ("data", "realslice")
+"""What the array of an EMD group is called, the latter by Prismatic."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +138,16 @@ def _velox_json(group: h5py.Group) -> Mapping[str, Any]:
 def _ncem(h5: h5py.File) -> list[_Found]:
     """EMD files of the Berkeley kind: groups with `emd_group_type` 1, an array and a dataset `dimK` for each of its axes.
 
-    Writers disagree about the order of axes, so rows and columns are the axes that are called so, or have a unit of length.
+    Writers disagree about the order of axes, so rows and columns are the axes called y and x, or R_y and R_x, or those with a unit of length.
     """
     found: list[_Found] = []
 
     def look(_: str, group: Any) -> None:
-        if not isinstance(group, h5py.Group) or group.attrs.get("emd_group_type") != 1 or not isinstance(group.get("data"), h5py.Dataset):
+        if not isinstance(group, h5py.Group) or group.attrs.get("emd_group_type") != 1:
             return
-        data = group["data"]
+        data = next((group[name] for name in _EMD_ARRAYS if isinstance(group.get(name), h5py.Dataset)), None)
+        if data is None:
+            return
         dims = [group.get(f"dim{k + 1}") for k in range(data.ndim)]
         if data.ndim not in (2, 3) or not all(isinstance(one, h5py.Dataset) for one in dims):
             return
@@ -157,7 +161,7 @@ def _ncem(h5: h5py.File) -> list[_Found]:
 def _order(names: Sequence[str], units: Sequence[str]) -> tuple[int, ...]:
     """Axes as frames, rows, columns; as they stand where nothing says otherwise."""
     axes = range(len(names))
-    called = {name.strip().lower(): k for k, name in enumerate(names)}
+    called = {name.strip().lower().rpartition("_")[2]: k for k, name in enumerate(names)}
     if "x" in called and "y" in called:
         y, x = called["y"], called["x"]
     else:
