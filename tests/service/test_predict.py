@@ -334,6 +334,19 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(movie: Path, bundle
     assert (tmp_path / "out3" / "result.h5").read_text() == "notes"
 
 
+def test_where_a_lock_can_not_be_removed_it_is_left_and_taken_again(movie: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = Path.unlink
+
+    def as_on_windows(path: Path, missing_ok: bool = False) -> None:
+        if path.name == ".predict.lock":
+            raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+        remove(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", as_on_windows)
+    for _ in range(2):
+        assert _predict(movie, bundle, tmp_path / "out") == 0
+
+
 def test_a_file_whose_name_is_no_utf_8_is_predicted(movie: Path, bundle: Bundle, tmp_path: Path) -> None:
     named = os.fsencode(tmp_path) + b"/25\xb5m.npz"  # as a share in Latin-1 has it
     os.rename(movie, named)
