@@ -158,6 +158,18 @@ def write_velox(file: Path, images: NDArray[Any], detectors: tuple[str, ...] = (
             group.create_dataset("Data", data=np.moveaxis(images + k, 0, -1), chunks=(*images.shape[1:], 1))
 
 
+def write_prismatic(file: Path, images: NDArray[Any]) -> None:
+    """By the source of Prismatic (setupVDOutput in src/fileIO.cpp), which only runs where it is compiled: (x, y, detector)."""
+    with h5py.File(file, "w") as h5:
+        group = h5.create_group("4DSTEM_simulation/data/realslices/virtual_detector_depth0000")
+        group.attrs["emd_group_type"] = 1
+        group["realslice"] = np.transpose(images, (2, 1, 0))
+        steps = (("R_x", 10 * PIXEL_NM[1], "[Å]"), ("R_y", 10 * PIXEL_NM[0], "[Å]"), ("bin_outer_angle", 1.0, "[mrad]"))
+        for k, (name, step, unit) in enumerate(steps):
+            group[f"dim{k + 1}"] = step * np.arange(group["realslice"].shape[k])
+            group[f"dim{k + 1}"].attrs.update({"name": np.bytes_(name), "units": np.bytes_(unit.encode())})
+
+
 WRITERS: dict[str, Callable[[Path, NDArray[Any]], None]] = {
     "numpy.npy": write_npy,
     "numpy.npz": write_npz,
@@ -169,6 +181,7 @@ WRITERS: dict[str, Callable[[Path, NDArray[Any]], None]] = {
     "hyperspy.emd": write_hyperspy,
     "ncempy.emd": write_ncem,
     "velox.emd": write_velox,
+    "prismatic.emd": write_prismatic,
     "mrcfile.mrc": write_mrc,
     "tia.ser": write_ser,
     "nion.ndata": write_ndata,

@@ -6,6 +6,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ._errors import WireError
 
+_DEEPEST = 64
+"""Lists and objects in one another. Python reads some hundred, and can't always write again what it has read."""
+
 _LONGEST_WHOLE = 18
 """Digits (and sign) of a whole number: what fits everybody's 64 bits."""
 
@@ -26,7 +29,14 @@ def load_header(data: Any) -> Dict[str, Any]:
         raise WireError("bad_json", f"header is not UTF-8 JSON: {error}") from error
     if not isinstance(header, dict):
         raise WireError("bad_json", f"header is a JSON {type(header).__name__}, not an object")
+    if _is_deeper(header, _DEEPEST):
+        raise WireError("bad_json", f"header has lists and objects in one another, more than {_DEEPEST} deep")
     return header
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inside if isinstance(one, (dict, list)))
 
 
 def _refuse_constant(name: str) -> None:

@@ -20,6 +20,7 @@ from atomstream_client import Atoms, ResultSubscriber
 from atomstream_models.recording import RecordedFrame, open_recording
 from atomstream_service.cli import main
 from atomstream_service.demo import Launched, launched
+from atomstream_wire import ATOM_COLUMNS
 
 PIXEL_NM = (0.0104, 0.0208)
 
@@ -43,8 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def _predicted(file: Path, out: Path) -> list[RecordedFrame]:
-    assert main(["predict", str(file), "--bundle", "graphene", "--out", str(out), "--maps", "--runtime", "onnxruntime"]) == 0
+def _predicted(file: Path, out: Path, runtime: str = "onnxruntime") -> list[RecordedFrame]:
+    assert main(["predict", str(file), "--bundle", "graphene", "--out", str(out), "--maps", "--runtime", runtime]) == 0
     with open_recording(out / "result.h5") as recording:
         return list(recording)
 
@@ -68,6 +69,16 @@ def test_predict_finds_what_the_live_service_finds_in_the_same_file(service: Lau
         assert one.report.members_used == answer.report.members_used
         assert one.report.pixel_size == answer.report.pixel_size == pytest.approx(PIXEL_NM)
         assert "rescaled" in one.report.flags
+
+
+def test_another_runtime_finds_the_same_atoms_but_for_the_last_digits(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("openvino")
+    found = [np.concatenate([one.atoms for one in _predicted(folder / "movie.ser", tmp_path / name, name)]) for name in ("onnxruntime", "openvino")]
+
+    assert "atoms of 4 frames, by openvino" in capsys.readouterr().out
+    one, other = (dict(zip(ATOM_COLUMNS, atoms.T, strict=True)) for atoms in found)
+    for name, difference in {"y": 1e-4, "x": 1e-4, "class": 0, "p": 1e-6, "p_std": 1e-6, "votes": 0, "sigma_y": 1e-5, "sigma_x": 1e-5}.items():
+        np.testing.assert_allclose(one[name], other[name], rtol=0, atol=difference, err_msg=name)
 
 
 def test_a_watched_folder_is_a_source_of_the_live_service(service: Launched, folder: Path, tmp_path: Path) -> None:

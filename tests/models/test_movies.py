@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import subprocess
 import sys
 import tracemalloc
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from microscope_files import PIXEL_NM, WRITERS, frames, write_dm, write_hyperspy, write_ndata, write_npz, write_ser, write_velox
+from microscope_files import PIXEL_NM, WRITERS, frames, write_dm, write_hyperspy, write_mrc, write_ndata, write_npz, write_ser, write_velox
+from numpy.typing import NDArray
 
 from atomstream_models.errors import ExtraMissing
 from atomstream_models.movies import UnreadableFile, open_movie, read_movie
@@ -99,6 +102,19 @@ def test_tia_and_velox_files_are_read_as_by_two_other_readers(tmp_path: Path) ->
         assert tuple(about["pixelSize"][::-1]) == pytest.approx(PIXEL_NM)
 
 
+@pytest.mark.parametrize(("stamp", "flags", "dtype"), [(0, 0, "<i2"), (1146047817, 0, "u1"), (1146047817, 1, "<i2"), (1146047817, 4, "u1")])
+def test_bytes_of_an_mrc_file_have_the_sign_that_imod_says(tmp_path: Path, stamp: int, flags: int, dtype: str) -> None:
+    data = frames("<u1")
+    write_mrc(tmp_path / "a.mrc", data.view("i1"))
+    with (tmp_path / "a.mrc").open("r+b") as out:
+        out.seek(152)
+        out.write(np.array([stamp, flags], "<i4").tobytes())
+
+    with open_movie(tmp_path / "a.mrc") as movie:
+        assert movie.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(movie.whole(), data if dtype == "u1" else data.view("i1"))
+
+
 def test_a_file_that_holds_several_stacks_is_asked_for_one(tmp_path: Path) -> None:
     write_velox(tmp_path / "scan.emd", frames("<u2"), ("HAADF", "BF"))
 
@@ -113,12 +129,56 @@ def test_a_file_that_holds_several_stacks_is_asked_for_one(tmp_path: Path) -> No
         open_movie(tmp_path / "a.npz", "other")
 
 
-def test_a_map_of_spectra_is_no_movie(tmp_path: Path) -> None:
+def test_maps_and_lines_of_spectra_are_no_movies(tmp_path: Path) -> None:
     hs: Any = importlib.import_module("hyperspy.api")
     hs.signals.Signal1D(np.zeros((12, 13, 64))).save(str(tmp_path / "eels.hspy"))
 
-    with pytest.raises(UnreadableFile, match=r"eels\.hspy: .*spectra"):
-        open_movie(tmp_path / "eels.hspy")
+    hs.signals.Signal1D(np.zeros((20, 64))).save(str(tmp_path / "line.hspy"))
+    properties = {"data_sources": [{"is_sequence": False, "collection_dimension_count": 2, "datum_dimension_count": 1}]}
+    with zipfile.ZipFile(tmp_path / "eels.ndata", "w") as archive:
+        with archive.open("data.npy", "w") as data:
+            np.lib.format.write_array(data, np.zeros((12, 13, 64)))
+        archive.writestr("metadata.json", json.dumps(properties))
+    with h5py.File(tmp_path / "eels.h5", "w") as h5:
+        h5.create_dataset("data", data=np.zeros((12, 13, 64))).attrs["properties"] = json.dumps(properties)
+
+    for name in ("eels.hspy", "line.hspy", "eels.ndata", "eels.h5"):
+        with pytest.raises(UnreadableFile, match=rf"{name}.* holds spectra"):
+            open_movie(tmp_path / name)
+
+
+def _appended(file: Path, images: NDArray[Any], together: int = 1, **how: Any) -> None:
+    with tifffile.TiffWriter(file) as tiff:
+        for first in range(0, len(images), together):
+            tiff.write(images[first : first + together] if together > 1 else images[first], **how)
+
+
+def test_frames_that_were_appended_to_a_tiff_file_are_one_movie(tmp_path: Path) -> None:
+    images = frames("<u2", count=6)
+    _appended(tmp_path / "one.tif", images)
+    _appended(tmp_path / "packed.tif", images, compression="zlib")
+    _appended(tmp_path / "some.tif", images, together=2)
+    with tifffile.TiffWriter(tmp_path / "thumbnail.tif") as tiff:
+        tiff.write(images[0][::4, ::4], subfiletype=1, metadata=None)
+        tiff.write(images, metadata=None)
+
+    for name in ("one.tif", "packed.tif", "some.tif", "thumbnail.tif"):
+        with open_movie(tmp_path / name) as movie:
+            np.testing.assert_array_equal(movie.whole(), images)
+            np.testing.assert_array_equal(movie[1], images[1])
+
+
+def test_a_tiff_file_with_stacks_of_several_kinds_is_refused_with_what_it_holds(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "mixed.tif") as tiff:
+        tiff.write(frames("<u2"), photometric="minisblack")
+        tiff.write(frames("<u2")[:, ::2], photometric="minisblack")
+    with tifffile.TiffWriter(tmp_path / "positions.ome.tif") as tiff:
+        for k in range(2):
+            tiff.write(frames("<u2") + k, photometric="minisblack", metadata={"axes": "TYX"})
+
+    for name, there in (("mixed.tif", r"\[3, 24, 40\] of uint16, \[3, 12, 40\] of uint16"), ("positions.ome.tif", r"\[3, 24, 40\] of uint16, \[3, 24, 40\]")):
+        with pytest.raises(UnreadableFile, match=rf"{name} holds several stacks: {there}"):
+            open_movie(tmp_path / name)
 
 
 @pytest.mark.parametrize(("dtype", "becomes"), [("?", "u1"), ("i1", "i2"), ("<i8", "<f8"), ("<u8", "<f8"), ("<f2", "<f4"), (">u2", ">u2"), (">f4", ">f4")])

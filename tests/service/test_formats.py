@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import re
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 from atomstream_models.errors import ExtraMissing
 from atomstream_service.config import Config, Format, FramesEndpoint
 from atomstream_service.formats import FrameReader, _needs, need_packages, reader_for
-from atomstream_wire import Frame, WireError
+from atomstream_wire import Frame, WireError, encode_frame
 
 SHAPE = (24, 40)
 WIDENED = {"i1": "i2", "f2": "f4", "u8": "u4", "i8": "i4"}
@@ -313,6 +314,7 @@ BAD: dict[str, tuple[Format, list[bytes], str]] = {
     "dectris: unknown type": ("dectris-stream-v2", foreign.dectris_image(_ONE, type="picture"), "unknown_schema"),
     "dectris: no type": ("dectris-stream-v2", [cbor2.dumps({"a": 1})], "missing_key"),
     "dectris: no data": ("dectris-stream-v2", foreign.dectris_image(_ONE, data={}), "missing_key"),
+    "dectris: many channels": ("dectris-stream-v2", foreign.dectris_image({str(k): IMAGE for k in range(17)}), "too_large"),
     "dectris: negative number": ("dectris-stream-v2", foreign.dectris_image(_ONE, image_id=-1), "bad_value"),
     "dectris: number of 20 digits": ("dectris-stream-v2", foreign.dectris_image(_ONE, image_id=(1 << 64) - 1), "bad_json"),
     "dectris: date without zone": ("dectris-stream-v2", foreign.dectris_image(_ONE, series_date="2026-01-01"), "bad_value"),
@@ -360,6 +362,9 @@ BAD: dict[str, tuple[Format, list[bytes], str]] = {
     "array: other length": ("array-1.0", [_ARRAY[0], _ARRAY[1][1:]], "byte_count"),
     "array: colours": ("array-1.0", _header(_ARRAY, shape=[3, 8, 40]), "bad_shape"),
     "array: shape of text": ("array-1.0", _header(_ARRAY, shape="24x40"), "bad_shape"),
+    "array: deep": ("array-1.0", [_ARRAY[0].replace(b'{"NumImages": 1}', b"[" * 200 + b"]" * 200), _ARRAY[1]], "bad_json"),
+    "odin: long header": ("odin-live-view", [b"[" * (1 << 21), _ODIN[1]], "too_large"),
+    "array: long header": ("array-1.0", _header(_ARRAY, ndattr="x" * (1 << 20)), "too_large"),
     "array: huge": ("array-1.0", _header(_ARRAY, shape=_HUGE), "too_large"),
     "odin: three parts": ("odin-live-view", [*_ODIN, b""], "part_count"),
     "odin: no number": ("odin-live-view", _header(_ODIN, frame_num=None), "missing_key"),
@@ -368,6 +373,7 @@ BAD: dict[str, tuple[Format, list[bytes], str]] = {
     "odin: not compressed at all": ("odin-live-view", _header(_ODIN, compression="LZ4"), "byte_count"),
     "odin: other length": ("odin-live-view", [_ODIN[0], _ODIN[1][:-2]], "byte_count"),
     "odin: shape in words": ("odin-live-view", _header(_ODIN, shape=["many", "4"]), "bad_shape"),
+    "odin: dataset in no code": ("odin-live-view", _header(_ODIN, dataset="\ud800"), "bad_value"),
     "odin: huge": ("odin-live-view", _header(_ODIN, shape=["999999999", "999999999"]), "too_large"),
     "karabo: protocol 1.0": ("karabo-bridge", foreign.karabo({"A": {"b": IMAGE}}, protocol="1.0"), "part_count"),
     "karabo: half a pair": ("karabo-bridge", _KARABO[:3], "part_count"),
@@ -390,6 +396,30 @@ def test_a_message_that_does_not_follow_its_format_is_refused_by_name(case: str)
     assert refused.value.code == code, str(refused.value)
     assert refused.value.header["source"] == "stem"
     assert len(str(refused.value)) < 1000
+    with pytest.raises(WireError):
+        reader(name)(parts)
+
+
+_STRANGE = ["\ud800", "", "x" * 5000, [], {}, None, True, -1, 10**17, 1e308, [1, 2], [1e308, 1e308], {"\ud800": "\ud800"}, [["a"], {}]]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "at"),
+    [
+        ("atomstream.frame.v1", [bytes(part) for part in encode_frame(Frame({"a": IMAGE}, "s", 0, "x", pixel_size=(1, 1)))], 1),
+        ("stem.thinned.v1", _THIN, 1),
+        ("array-1.0", foreign.array(IMAGE, source="PCO", encoding=None), 0),
+        ("odin-live-view", _ODIN, 0),
+        ("odin-live-view", foreign.odin(IMAGE, compression="BSLZ4"), 0),
+    ],
+)
+def test_whatever_a_key_of_a_header_holds_the_message_is_a_frame_or_is_refused(name: Format, parts: list[bytes], at: int) -> None:
+    header = json.loads(parts[at])
+    for key in header:
+        for value in _STRANGE:
+            changed = json.dumps({**header, key: value}).encode()
+            with contextlib.suppress(WireError):
+                reader(name)([*parts[:at], changed, *parts[at + 1 :]])
 
 
 def test_a_refused_image_counts_as_come_where_its_number_could_be_read() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from recordings import recorded
 
 from atomstream_models.bundle import Bundle
 from atomstream_models.movies import read_movie
-from atomstream_models.recording import atomai_coordinates, open_recording
+from atomstream_models.recording import RecordedFrame, atomai_coordinates, open_recording
 from atomstream_service.cli import main
 from atomstream_service.record import About, RecordingWriter, write_selection
 
@@ -127,6 +128,16 @@ def test_frames_that_can_not_be_processed_are_named_and_the_others_keep_their_nu
         assert list(recording.seq) == [1, 4]
         assert list(recording.dropped_before) == [1, 2]
         assert recording.dropped == 4
+        assert list(atomai_coordinates(recording)) == [1, 4]
+    # What is made of the result has the same numbers.
+    result = str(tmp_path / "out" / "result.h5")
+    assert main(["export", result, "--out", str(tmp_path / "again.csv")]) == 0
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out" / "atoms.csv").read_bytes()
+    assert main(["export", result, "--out", str(tmp_path / "some.npz"), "--frames", "2-4"]) == 0
+    with np.load(tmp_path / "some.npz") as archive:
+        assert archive.files == ["4"]
+    assert main(["export", result, "--out", str(tmp_path / "some.csv"), "--frames", "2,3"]) == 1
+    assert "has none of these frames" in capsys.readouterr().err
     np.save(tmp_path / "bad.npy", images[[0, 2]])
     assert _predict(tmp_path / "bad.npy", bundle, tmp_path / "bad") == 1
     assert "no frame of" in capsys.readouterr().err
@@ -204,18 +215,73 @@ def test_a_kill_while_frames_are_taken_over_loses_none_of_them(movie: Path, bund
         items, journal, reason = list(recording)[:6], recording.journal, recording.reason
     (tmp_path / "out" / "result.h5").unlink()
     for name, count in (("result.before.h5", 6), ("result.h5", copied)):
-        writer = RecordingWriter(tmp_path / "out" / name, About("movie", reason, "atomstream predict"))
-        writer.journal(journal[0])
-        for item in items[:count]:
-            writer.add(item)
-        writer.commit()
-        writer.abandon()
+        _left(tmp_path / "out" / name, journal[:1], items[:count], reason)
 
     assert _predict(movie, bundle, tmp_path / "out") == 0
     assert (tmp_path / "out" / "atoms.csv").read_bytes() == unbroken
     with open_recording(tmp_path / "out" / "result.h5") as recording:
         np.testing.assert_array_equal(recording.t_recv[:6], [item.report.t_recv for item in items])
         assert len(recording) == 10
+
+
+_KILLED = """
+import os, signal, sys, h5py
+from atomstream_service.cli import main
+make, left = h5py.Group.create_dataset, [int(sys.argv[1])]
+def killing(*arguments, **settings):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return make(*arguments, **settings)
+h5py.Group.create_dataset = killing
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("there", ["nothing", "an unfinished result"])
+@pytest.mark.parametrize("made", [1, 12])
+def test_a_kill_while_the_file_is_begun_is_no_end(movie: Path, bundle: Bundle, tmp_path: Path, made: int, there: str) -> None:
+    assert _predict(movie, bundle, tmp_path / "whole") == 0
+    out = tmp_path / "out"
+    out.mkdir()
+    if there != "nothing":
+        with open_recording(tmp_path / "whole" / "result.h5") as recording:
+            _left(out / "result.h5", recording.journal, list(recording)[:6], recording.reason)
+    arguments = ["predict", str(movie), "--bundle", str(bundle.folder), "--out", str(out), "--runtime", "onnxruntime"]
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(made), *arguments], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    assert _predict(movie, bundle, out) == 0
+    assert (out / "atoms.csv").read_bytes() == (tmp_path / "whole" / "atoms.csv").read_bytes()
+    assert sorted(one.name for one in out.iterdir()) == ["atoms.csv", "result.h5"]
+
+
+def _left(file: Path, journal: Sequence[Mapping[str, Any]], items: Sequence[RecordedFrame], reason: str) -> None:
+    """A result as a killed run leaves it."""
+    writer = RecordingWriter(file, About("movie", reason, "atomstream predict"))
+    for entry in journal:
+        writer.journal(entry)
+    for item in items:
+        writer.add(item)
+    writer.commit()
+    writer.abandon()
+
+
+def test_a_kill_between_the_copied_frames_and_the_journal_forgets_no_refused_frame(bundle: Bundle, tmp_path: Path) -> None:
+    images = np.stack([dots((64, 80), CENTRES)] * 6)
+    images[1, 10, 10] = np.nan
+    np.save(tmp_path / "movie.npy", images)
+    assert _predict(tmp_path / "movie.npy", bundle, tmp_path / "out") == 0
+    with open_recording(tmp_path / "out" / "result.h5") as recording:
+        items, journal, reason = list(recording)[:3], recording.journal, recording.reason
+    (tmp_path / "out" / "result.h5").unlink()
+    _left(tmp_path / "out" / "result.before.h5", journal, items, reason)
+    _left(tmp_path / "out" / "result.h5", journal[:1], items, reason)
+
+    assert _predict(tmp_path / "movie.npy", bundle, tmp_path / "out") == 0
+    with open_recording(tmp_path / "out" / "result.h5") as recording:
+        assert [entry["after"].get("frame") for entry in recording.journal] == [None, 1]
+        assert list(recording.seq) == [0, 2, 3, 4, 5]
 
 
 def test_an_interrupted_run_goes_on_with_the_runtime_that_it_began_with(
@@ -226,14 +292,9 @@ def test_an_interrupted_run_goes_on_with_the_runtime_that_it_began_with(
         out = tmp_path / runtime
         assert _predict(movie, bundle, out, "--runtime", runtime) == 0
         with open_recording(out / "result.h5") as recording:
-            items, journal, about = list(recording)[:6], recording.journal, About(recording.title, recording.reason, recording.actor)
+            items, journal, reason = list(recording)[:6], recording.journal, recording.reason
         (out / "result.h5").unlink()
-        writer = RecordingWriter(out / "result.h5", about)
-        writer.journal(journal[0])
-        for item in items:
-            writer.add(item)
-        writer.commit()
-        writer.abandon()
+        _left(out / "result.h5", journal[:1], items, reason)
         capsys.readouterr()
 
         assert _predict(movie, bundle, out, "--runtime", "auto", "--json") == 0
@@ -271,6 +332,28 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(movie: Path, bundle
     (tmp_path / "out3" / "result.h5").write_text("notes")
     assert _predict(movie, bundle, tmp_path / "out3") == 1
     assert (tmp_path / "out3" / "result.h5").read_text() == "notes"
+
+
+def test_where_a_lock_can_not_be_removed_it_is_left_and_taken_again(movie: Path, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = Path.unlink
+
+    def as_on_windows(path: Path, missing_ok: bool = False) -> None:
+        if path.name == ".predict.lock":
+            raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+        remove(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", as_on_windows)
+    for _ in range(2):
+        assert _predict(movie, bundle, tmp_path / "out") == 0
+
+
+def test_a_file_whose_name_is_no_utf_8_is_predicted(movie: Path, bundle: Bundle, tmp_path: Path) -> None:
+    named = os.fsencode(tmp_path) + b"/25\xb5m.npz"  # as a share in Latin-1 has it
+    os.rename(movie, named)
+
+    assert _predict(Path(os.fsdecode(named)), bundle, tmp_path / "out") == 0
+    with open_recording(tmp_path / "out" / "result.h5") as recording:
+        assert {one.frame.source for one in recording} == {"25?m"}
 
 
 @pytest.mark.parametrize(

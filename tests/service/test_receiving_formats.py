@@ -21,7 +21,7 @@ from atomstream_service.engine._slot import Slot
 from atomstream_service.engine._work import Job
 from atomstream_service.formats import reader_for
 from atomstream_service.transport import FrameSocket
-from atomstream_wire import Failure
+from atomstream_wire import Failure, Frame, encode_frame
 
 IMAGE = np.random.default_rng(4).integers(0, 1 << 16, (24, 40), dtype=np.uint16).astype(">u2")
 FLOATS = np.random.default_rng(5).normal(size=(24, 40)).astype("<f4")
@@ -107,6 +107,25 @@ def test_frames_equal_their_source_losses_are_counted_and_what_is_malformed_is_r
     assert [job.frame.seq for job in jobs] == [0, 1, 4]
     assert heard.ledger.dropped("stem") == {"source_gap": 2, "queue": 0, "late": 0, "rejected": 1}
     assert [(failure.source, failure.seq) for failure in heard.failures] == [("stem", None)]
+
+
+def test_a_reason_that_quotes_a_whole_message_is_cut_short() -> None:
+    heard = _Heard()
+    with free_endpoints(1) as (place,):
+        endpoint = FramesEndpoint(endpoint=f"tcp://{place}", socket="pull")
+        receiving = heard.receiving(endpoint)
+        receiving.start()
+        try:
+            with _sender(endpoint.endpoint, "pull", False) as send:
+                send([b"\xff" * 1_000_000, *encode_frame(Frame({"a": FLOATS}, "s", 0, "stem"))[1:]])
+                until(lambda: len(heard.failures), lambda count: count == 1)
+        finally:
+            receiving.stop()
+
+    (failure,) = heard.failures
+    assert (failure.code, failure.source, failure.seq) == ("topic_mismatch", "stem", 0)
+    assert failure.message.startswith("topic b'")
+    assert len(failure.message) < 1100
 
 
 def test_the_channel_that_is_analysed_is_chosen_by_name_as_for_our_own_frames() -> None:

@@ -57,6 +57,25 @@ def test_a_file_is_told_once_it_has_stopped_growing_and_again_when_it_has_change
     assert _at(watch, clock, 67) == ["scan.dm4"]
 
 
+def test_files_of_a_share_that_was_away_for_a_while_are_no_news(tmp_path: Path) -> None:
+    clock, share, away = _Clock(), tmp_path / "share", tmp_path / "away"
+    share.mkdir()
+    (share / "old.npy").write_bytes(b"before")
+    watch = FolderWatch(share, 2.0, clock=clock)
+    (share / "scan.npy").write_bytes(b"scan")
+    _at(watch, clock, 0)
+    assert _at(watch, clock, 2) == ["scan.npy"]
+
+    share.rename(away)
+    assert _at(watch, clock, 3) == []
+    share.mkdir()  # the mount point without what is mounted on it
+    assert _at(watch, clock, 4) == []
+    share.rmdir()
+    away.rename(share)
+
+    assert [_at(watch, clock, now) for now in (5, 8, 11)] == [[], [], []]
+
+
 def test_only_files_of_frames_are_told_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
     clock = _Clock()
     watch = FolderWatch(tmp_path, 2.0, existing=True, clock=clock)
@@ -95,19 +114,20 @@ def test_files_that_appear_are_sent_with_their_pixel_size_and_name(tmp_path: Pat
                 growing.write(whole[300:])
             (folder / "day").mkdir()
             shutil.copy(tmp_path / "b.npz", folder / "day" / "c.npz")
-            until(lambda: len(came), lambda count: count == 4)
+            shutil.copy(tmp_path / "b.npz", folder / os.fsdecode(b"25\xb5m.npz"))  # as a share in Latin-1 has it
+            until(lambda: len(came), lambda count: count == 6)
         finally:
             running.send_signal(signal.SIGINT)
             said, complained = running.communicate(timeout=30)
 
     assert running.returncode == 0
     assert {one.source for one in came} == {"files/scans"}
-    assert [one.seq for one in came] == [0, 1, 2, 3]
-    assert sorted((one.series, one.frame) for one in came) == [("b.npz", 0), ("b.npz", 1), (str(Path("day/c.npz")), 0), (str(Path("day/c.npz")), 1)]
+    assert [one.seq for one in came] == list(range(6))
+    assert sorted((one.series, one.frame) for one in came) == [(name, k) for name in ("25?m.npz", "b.npz", str(Path("day/c.npz"))) for k in range(2)]
     assert {one.user["file"] for one in came} == {one.series for one in came}
     assert {one.pixel_size for one in came} == {(0.02, 0.01)}
-    np.testing.assert_array_equal([one.channels["image"] for one in came], [*images + 1, *images + 1])
-    assert "sent 4 frames, 0 dropped" in said
+    np.testing.assert_array_equal([one.channels["image"] for one in came], [*images + 1] * 3)
+    assert "sent 6 frames, 0 dropped" in said
     assert "broken.npy is not an .npy file" in complained
 
 

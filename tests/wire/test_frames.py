@@ -143,7 +143,7 @@ def test_a_header_that_breaks_a_rule_is_refused_by_name(changes: dict[str, Any],
     assert refusal.value.header["channels"] is not None
 
 
-@pytest.mark.parametrize("header", [b"\xff\xfe", b"{", b"[]", b'{"seq": NaN}', b"[" * 100_000])
+@pytest.mark.parametrize("header", [b"\xff\xfe", b"{", b"[]", b'{"seq": NaN}', b"[" * 100_000, b'{"user": ' + b"[" * 90 + b"]" * 90 + b"}"])
 def test_a_header_that_is_not_json_is_refused(header: bytes) -> None:
     with pytest.raises(WireError) as refusal:
         decode_frame([b"x", header, b""])

@@ -17,9 +17,11 @@ from ..lengths import nm_per
 from ..recording import NoImages, open_hdf5, open_images
 from ._blocks import Blocks
 from ._movie import Raw, UnreadableFile
-from ._nion import calibrated_nm
+from ._nion import are_spectra, calibrated_nm
 
 _SPATIAL = 2
+_EMD_ARRAYS = ("data", "realslice")
+"""What the array of an EMD group is called, the latter by Prismatic."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def _hyperspy(h5: h5py.File) -> list[_Found]:
         if not isinstance(data, h5py.Dataset):
             continue
         axes = [dict(group[f"axis-{k}"].attrs) for k in range(data.ndim)]
-        if data.ndim == 3 and [bool(one.get("navigate")) for one in axes] == [True, True, False]:
-            raise UnreadableFile(f"{h5.filename}: {name} is a map of spectra {list(data.shape)}, not frames")
+        if sum(not one.get("navigate") for one in axes) == 1:
+            raise UnreadableFile(f"{h5.filename}: {name} holds spectra {list(data.shape)}, not frames")
         found.append(_Found(name, data, tuple(range(data.ndim)), _pair([(one.get("scale"), one.get("units")) for one in axes[-_SPATIAL:]])))
     return found
 
@@ -136,14 +138,16 @@ def _velox_json(group: h5py.Group) -> Mapping[str, Any]:
 def _ncem(h5: h5py.File) -> list[_Found]:
     """EMD files of the Berkeley kind: groups with `emd_group_type` 1, an array and a dataset `dimK` for each of its axes.
 
-    Writers disagree about the order of axes, so rows and columns are the axes that are called so, or have a unit of length.
+    Writers disagree about the order of axes, so rows and columns are the axes called y and x, or R_y and R_x, or those with a unit of length.
     """
     found: list[_Found] = []
 
     def look(_: str, group: Any) -> None:
-        if not isinstance(group, h5py.Group) or group.attrs.get("emd_group_type") != 1 or not isinstance(group.get("data"), h5py.Dataset):
+        if not isinstance(group, h5py.Group) or group.attrs.get("emd_group_type") != 1:
             return
-        data = group["data"]
+        data = next((group[name] for name in _EMD_ARRAYS if isinstance(group.get(name), h5py.Dataset)), None)
+        if data is None:
+            return
         dims = [group.get(f"dim{k + 1}") for k in range(data.ndim)]
         if data.ndim not in (2, 3) or not all(isinstance(one, h5py.Dataset) for one in dims):
             return
@@ -157,7 +161,7 @@ def _ncem(h5: h5py.File) -> list[_Found]:
 def _order(names: Sequence[str], units: Sequence[str]) -> tuple[int, ...]:
     """Axes as frames, rows, columns; as they stand where nothing says otherwise."""
     axes = range(len(names))
-    called = {name.strip().lower(): k for k, name in enumerate(names)}
+    called = {name.strip().lower().rpartition("_")[2]: k for k, name in enumerate(names)}
     if "x" in called and "y" in called:
         y, x = called["y"], called["x"]
     else:
@@ -174,6 +178,8 @@ def _nion(h5: h5py.File) -> list[_Found]:
     for item in items:
         if isinstance(item, h5py.Dataset) and "properties" in item.attrs:
             properties = json.loads(_text(item.attrs["properties"]))
+            if are_spectra(properties):
+                raise UnreadableFile(f"{h5.filename}: {item.name} holds spectra {list(item.shape)}, not frames")
             found.append(_Found(item.name.lstrip("/"), item, tuple(range(item.ndim)), calibrated_nm(properties, item.ndim)))
     return found
 

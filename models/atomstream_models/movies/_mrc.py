@@ -11,6 +11,8 @@ from ._movie import Raw, UnreadableFile
 _HEADER = 1024
 _NM_PER_A = 0.1
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_IMOD, _SIGNED_BYTES = 1146047817, 1
+"""The stamp of IMOD and SerialEM, and the flag behind it without which their bytes count from 0 (IMOD's mrc_format.txt)."""
 
 
 def open_mrc(file: Path) -> Raw:
@@ -24,9 +26,10 @@ def open_mrc(file: Path) -> Raw:
     columns, rows, sections, mode = (int(one) for one in numbers[:4])
     if mode not in _TYPES:
         raise UnreadableFile(f"{file} holds values of mode {mode}, not one of {', '.join(map(str, _TYPES))}")
+    unsigned = mode == 0 and numbers[38] == _IMOD and not numbers[39] & _SIGNED_BYTES
     if min(columns, rows, sections) < 1:
         raise UnreadableFile(f"{file} says that it holds {sections} frames of {rows}x{columns} pixels")
-    dtype, start = np.dtype(f"{order}{_TYPES[mode]}"), _HEADER + max(0, int(numbers[23]))
+    dtype, start = np.dtype("u1" if unsigned else f"{order}{_TYPES[mode]}"), _HEADER + max(0, int(numbers[23]))
     return flat(file, start, (sections, rows, columns), dtype, _pixel_nm(lengths[10:12], numbers[7:9]))
 
 

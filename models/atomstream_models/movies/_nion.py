@@ -24,10 +24,17 @@ def open_ndata(file: Path) -> Raw:
             raise UnreadableFile(f"{file} is not an .ndata file: it holds {', '.join(archive.namelist()) or 'nothing'}, no data.npy")
         properties = json.loads(archive.read("metadata.json")) if "metadata.json" in archive.namelist() else {}
         raw = in_zip(archive, "data.npy", None)
+        if are_spectra(properties):
+            raise UnreadableFile(f"{file} holds spectra {list(raw.shape)}, not frames")
         return Raw(raw.shape, raw.dtype, raw.read, calibrated_nm(properties, len(raw.shape)), raw.close)
     except BaseException:
         archive.close()
         raise
+
+
+def are_spectra(properties: Mapping[str, Any]) -> bool:
+    """Whether an item's properties, or those of its data source, say that a datum has one axis."""
+    return any(part.get("datum_dimension_count") == 1 for part in (properties, *_sources(properties)))
 
 
 def calibrated_nm(properties: Mapping[str, Any], axes: int) -> tuple[float, float] | None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,20 @@ from ..lengths import nm_per
 from ._flat import flat
 from ._movie import Raw, UnreadableFile
 
+_FRAMES_AXES = 3
+_NAMED = 5
+"""Of several stacks, how many an error names."""
+
 
 def open_tiff(file: Path) -> Raw:
     tiff = tifffile.TiffFile(file)
     try:
         with _whole(file):
-            series = tiff.series[0]
+            series, *others = [one for one in tiff.series if not one.keyframe.is_reduced] or tiff.series
         if "S" in series.axes:
             raise UnreadableFile(f"{file} holds colour images, not frames")
+        if others:
+            return _joined(file, tiff, [series, *others])
         if series.dataoffset is not None:
             # All frames in one piece, which ImageJ also writes where only the first has a page of its own.
             raw = flat(file, series.dataoffset, series.shape, series.dtype.newbyteorder(tiff.byteorder), _pixel_nm(tiff))
@@ -31,6 +39,20 @@ def open_tiff(file: Path) -> Raw:
     except BaseException:
         tiff.close()
         raise
+
+
+def _joined(file: Path, tiff: tifffile.TiffFile, parts: Sequence[Any]) -> Raw:
+    """One movie of frames that were appended to the file one by one, or some at a time; they have to be of one kind."""
+    first = parts[0]
+    if first.kind == "ome" or any(one.shape[-2:] != first.shape[-2:] or one.dtype != first.dtype or len(one.shape) > _FRAMES_AXES for one in parts):
+        raise UnreadableFile(f"{file} holds several stacks: {', '.join(f'{list(one.shape)} of {one.dtype}' for one in parts[:_NAMED])}; save one alone")
+    ends = list(accumulate(1 if len(one.shape) < _FRAMES_AXES else one.shape[0] for one in parts))
+
+    def read(number: int) -> NDArray[Any]:
+        k = bisect_right(ends, number)
+        return _page(parts[k], number - (ends[k - 1] if k else 0))
+
+    return Raw((ends[-1], *first.shape[-2:]), first.dtype, read, _pixel_nm(tiff), tiff.close)
 
 
 class _Complaints(logging.Handler):

@@ -15,7 +15,7 @@ def atomai_coordinates(recording: Recording, frames: Iterable[int] | None = None
 
     Returns frame -> ndarray, shape (N, 3): row, column, class (a number from 0), in pixels. AtomAI calls these "xy", and counts rows first as well.
 
-    frames : which, counted from 0; all by default
+    frames : which, by `Recording.numbers`; all by default. One that is not there is a KeyError
     """
-    wanted = range(len(recording)) if frames is None else frames
-    return {int(k): recording.atoms(k)[:, _COLUMNS].astype(np.float64) for k in wanted}
+    places = {int(number): place for place, number in enumerate(recording.numbers)}
+    return {int(k): recording.atoms(places[int(k)])[:, _COLUMNS].astype(np.float64) for k in (places if frames is None else frames)}

@@ -143,6 +143,13 @@ class Recording:
         self._h5.close()
 
     @property
+    def numbers(self) -> NDArray[np.int64]:
+        """What its frames are called, one entry a frame: 0, 1, 2 and so on; in a result of `atomstream predict`, which has no frame that could not be
+        processed, their numbers in the file that was predicted."""
+        predicted = self._journal_count > 0 and json.loads(self._log(at.JOURNAL, 0)).get("action") == "predict"
+        return self.seq if predicted else np.arange(len(self))
+
+    @property
     def series(self) -> tuple[Series, ...]:
         """The kinds of frames, in the order in which they came first."""
         found = []

@@ -5,9 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from atomstream_models.errors import InputError
 from atomstream_models.movies import frame_numbers
-from atomstream_models.recording import open_recording
+from atomstream_models.recording import Recording, open_recording
 
 from ..export import SUFFIXES, Format, export
 from ._commands import Commands
@@ -43,15 +45,25 @@ def _run(given: argparse.Namespace) -> int:
             raise InputError(f"{given.file} holds no frame")
         if not recording.complete:
             print(f"{given.file} was not finished: what was committed to it is exported, {len(recording)} frames", file=sys.stderr)
-        numbers = range(len(recording)) if given.frames is None else frame_numbers(given.frames, len(recording), "--frames")
+        places = range(len(recording)) if given.frames is None else _places(recording, given.frames)
         with whole(given.out) as unfinished:
-            done = export(recording, unfinished, form, numbers, given.pixel_size_nm)
+            done = export(recording, unfinished, form, places, given.pixel_size_nm)
         complete = recording.complete
     if given.json:
         print(json.dumps({"out": str(given.out), "format": form, "frames": done.frames, "atoms": done.atoms, "complete": complete}))
     else:
         print(f"wrote {given.out}: {done.atoms} atoms of {done.frames} frames")
     return 0
+
+
+def _places(recording: Recording, text: str) -> list[int]:
+    """Where the frames are that --frames names."""
+    numbers = recording.numbers
+    wanted = frame_numbers(text, int(numbers[-1]) + 1, "--frames")
+    places = [int(place) for place in np.flatnonzero(np.isin(numbers, wanted))]
+    if not places:
+        raise InputError(f"--frames {text}: {recording.path} has none of these frames; those that could not be processed are left out")
+    return places
 
 
 def _format(given: argparse.Namespace) -> Format:

@@ -19,7 +19,7 @@ from atomstream_models.recording import open_recording
 from atomstream_models.runtime import Loader, Runtime
 
 from ..export import Exported, Format, export
-from ..files import open_frames
+from ..files import as_text, open_frames
 from ..predict import Job, Predicted, alone_in, open_result, predict, ran_on
 from ._commands import Commands
 from ._outputs import check_outside_bundles, whole
@@ -45,7 +45,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--parquet", action="store_true", help="write DIR/atoms.parquet, too (extra `parquet`)")
     parser.add_argument("--compression", default="lzf", choices=("lzf", "gzip", "none"), help="of frames and maps in result.h5 (lzf)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--runtime", default="auto", choices=("auto", "onnxruntime", "openvino"), help="what runs the members (what is fastest here)")
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        choices=("auto", "onnxruntime", "openvino"),
+        help="what runs the members (what is fastest here); the same as in the service for the same last digit",
+    )
     parser.add_argument("--precision", default="exact", choices=("exact", "fast"), help="fast: half as many bits, where the golden frames allow it")
     parser.add_argument("--json", action="store_true", help="print what was written for programs")
     parser.set_defaults(run=_run)
@@ -73,14 +78,22 @@ def _run(given: argparse.Namespace) -> int:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with Progress(*columns, console=Console(stderr=True)) as progress:
             task = progress.add_task("taking over", total=len(frames))
-            result = open_result(given.out / _RESULT, job, frames.file.name, ensemble, given.compression, lambda done, _: progress.update(task, completed=done))
+            result = open_result(
+                given.out / _RESULT, job, as_text(frames.file.name), ensemble, given.compression, lambda done, _: progress.update(task, completed=done)
+            )
             progress.update(task, description="predicting", completed=result.next)
             done = predict(frames, ensemble, job, result, lambda count: progress.update(task, completed=count))
-        about = {"name": ensemble.card.name, "version": ensemble.card.version, "sha256": bundle.sha256, "runs_on": str(ensemble.way)}
+        about = {"name": ensemble.card.name, "version": ensemble.card.version, "sha256": bundle.sha256, "runs_on": job.runs_on}
         written = _tables(given)
     for frame, why in done.refused.items():
         print(f"frame {frame} is left out: {why}", file=sys.stderr)
-    _say(given, done, written, {"ensemble": about, "members": list(members), "pixel_size_nm": frames.pixel_nm, "took_s": round(time.monotonic() - began, 3)})
+    _say(
+        given,
+        done,
+        written,
+        job.runs_on,
+        {"ensemble": about, "members": list(members), "pixel_size_nm": frames.pixel_nm, "took_s": round(time.monotonic() - began, 3)},
+    )
     return 0
 
 
@@ -108,11 +121,11 @@ def _tables(given: argparse.Namespace) -> Exported:
     with open_recording(given.out / _RESULT) as recording:
         for form, name in forms:
             with whole(given.out / name) as unfinished:
-                written = export(recording, unfinished, form, range(len(recording)), numbered_by="seq")
+                written = export(recording, unfinished, form, range(len(recording)))
     return written
 
 
-def _say(given: argparse.Namespace, done: Predicted, written: Exported, about: dict[str, object]) -> None:
+def _say(given: argparse.Namespace, done: Predicted, written: Exported, runs_on: str, about: dict[str, object]) -> None:
     names = [_RESULT, "atoms.csv", *(["atoms.parquet"] if given.parquet else [])]
     if given.json:
         refused = [{"frame": frame, "why": why} for frame, why in done.refused.items()]
@@ -120,4 +133,4 @@ def _say(given: argparse.Namespace, done: Predicted, written: Exported, about: d
         print(json.dumps({"files": files, "frames": done.frames, "taken_over": done.taken_over, "atoms": written.atoms, "refused": refused, **about}))
     else:
         over = f" ({done.taken_over} of them were there already)" if done.taken_over else ""
-        print(f"wrote {', '.join(names)} in {given.out}: {written.atoms} atoms of {done.frames} frames{over}")
+        print(f"wrote {', '.join(names)} in {given.out}: {written.atoms} atoms of {done.frames} frames{over}, by {runs_on}")

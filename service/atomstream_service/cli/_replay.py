@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from atomstream_client import FramePublisher, KeysRefused
+from atomstream_client import BadFrame, FramePublisher, KeysRefused
 from atomstream_models.errors import InputError
 
-from ..files import FileFrames, FolderWatch, open_frames
+from ..files import FileFrames, FolderWatch, as_text, open_frames
 from ._commands import Commands
 from ._pixel_size import check_size
 
@@ -96,7 +96,7 @@ def _watch(given: argparse.Namespace) -> int:
         raise InputError(f"there is no folder {given.watch}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     watch = FolderWatch(given.watch, given.settle_s, given.existing)
-    publisher = _publisher(_WATCHED + given.watch.resolve().name, given)
+    publisher = _publisher(_WATCHED + as_text(given.watch.resolve().name), given)
     try:
         print(f"watching {given.watch}, Ctrl-C ends it", flush=True)
         while True:
@@ -112,16 +112,18 @@ def _watch(given: argparse.Namespace) -> int:
 
 def _send_whole(given: argparse.Namespace, publisher: FramePublisher, file: Path) -> None:
     """Send what a new file holds; one that can't be read is named, and is tried again when it has changed."""
-    name = file.relative_to(given.watch)
+    name = as_text(file.relative_to(given.watch))
     try:
         written = file.stat().st_mtime
         with open_frames(file, given.dataset, given.pixel_size_nm) as frames:
             start, sent = time.monotonic(), publisher.sent
             for due, one in zip(_due_s(given, frames), frames, strict=True):
                 time.sleep(max(0.0, start + float(due) - time.monotonic()))
-                about = {"t_end": written, **one.about, "series": str(name)}
-                publisher.publish(one.channels, wait_s=_ROOM_S, **{**about, "user": {**about.get("user", {}), "file": str(name)}})
+                about = {"t_end": written, **one.about, "series": name}
+                publisher.publish(one.channels, wait_s=_ROOM_S, **{**about, "user": {**about.get("user", {}), "file": name}})
             print(f"{name}: sent {publisher.sent - sent} of {len(frames)} frames", flush=True)
+    except BadFrame as error:
+        print(f"atomstream: {name} can't be sent: {error}", file=sys.stderr, flush=True)
     except (InputError, OSError) as error:
         print(f"atomstream: {error}", file=sys.stderr, flush=True)
 

@@ -23,6 +23,8 @@ often = Throttle(logging.getLogger(__name__))
 _POLL_MS = 100
 _NO_CHANNEL = "no_channel"
 _LONGEST_TOPIC = 200
+_LONGEST_REASON = 1000
+"""Letters: reasons name what was wrong, which may be as long as the message."""
 
 
 class Receiving:
@@ -105,8 +107,13 @@ class Receiving:
         if noted and session is not None and seq is not None:
             self._ledger.arrived(source, session, seq)  # it came, so its number is no gap
         self._ledger.lost(source, "rejected")
-        often.say(logging.WARNING, "rejected", f"frame rejected: {error}", source=source, session=session, seq=seq, code=error.code)
-        self._refuse(Failure(source, error.code, str(error), session, seq, time.time()))
+        reason = _shortened(str(error))
+        often.say(logging.WARNING, "rejected", f"frame rejected: {reason}", source=source, session=session, seq=seq, code=error.code)
+        self._refuse(Failure(source, error.code, reason, session, seq, time.time()))
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]} ..."
 
 
 def _decoded(topic: Any) -> str | None:

@@ -36,14 +36,11 @@ class Exported:
     atoms: int = 0
 
 
-def export(
-    recording: Recording, file: Path, form: Format, numbers: Sequence[int], pixel_nm: float | None = None, numbered_by: Literal["place", "seq"] = "place"
-) -> Exported:
-    """Write the atoms of some frames, which are read one at a time.
+def export(recording: Recording, file: Path, form: Format, places: Sequence[int], pixel_nm: float | None = None) -> Exported:
+    """Write the atoms of some frames, which are read one at a time; in the file they are called as in `Recording.numbers`.
 
-    numbers : of the frames, counted from 0
+    places : of the frames in the recording, counted from 0
     pixel_nm : side of a pixel, in place of what the recording says
-    numbered_by : what a frame is called in the file: place = its place in the recording; seq = its own number, which skips frames that were not answered
 
     Raises
     ------
@@ -52,17 +49,16 @@ def export(
     InputError
         where a frame has no pixel size and the format needs one, or is damaged.
     """
-    done = Exported()
+    done, numbers = Exported(), recording.numbers
 
     def frames() -> Iterator[FrameAtoms]:
-        for number in numbers:
-            answer = recording.answer(number)
-            one = FrameAtoms.of(number if numbered_by == "place" else answer.report.seq, answer, pixel_nm)
+        for place in places:
+            one = FrameAtoms.of(int(numbers[place]), recording.answer(place), pixel_nm)
             done.frames += 1
             done.atoms += len(one.atoms)
             yield one
 
-    nm = pixel_nm is not None or not np.isnan(recording.pixel_nm[list(numbers)]).all()
+    nm = pixel_nm is not None or not np.isnan(recording.pixel_nm[list(places)]).all()
     if form == "csv":
         write_csv(file, frames(), nm)
     elif form == "parquet":
@@ -70,7 +66,7 @@ def export(
     elif form == "atomai":
         write_atomai(file, frames())
     elif form == "hyperspy":
-        write_hyperspy(file, recording, list(frames()))
+        write_hyperspy(file, recording, places, list(frames()))
     else:
         write_extxyz(file, frames())
     return done

@@ -19,9 +19,12 @@ _MARK_SHARE = 0.01
 """Diameter of a mark as a share of the frame's width."""
 
 
-def write_hyperspy(file: Path, recording: Recording, frames: Sequence[FrameAtoms]) -> None:
+def write_hyperspy(file: Path, recording: Recording, places: Sequence[int], frames: Sequence[FrameAtoms]) -> None:
     """A Signal2D of the frames with its axes in nm, every frame's atoms as points that HyperSpy draws, and all columns of the atoms in
     `original_metadata.Atomstream`. Frames are read while they are written.
+
+    places : of the frames in the recording
+    frames : their atoms
 
     Raises
     ------
@@ -37,15 +40,12 @@ def write_hyperspy(file: Path, recording: Recording, frames: Sequence[FrameAtoms
         from hyperspy.signals import LazySignal2D  # noqa: PLC0415
     except ImportError as missing:
         raise ExtraMissing("hyperspy", "hyperspy") from missing
-    numbers = [one.number for one in frames]
-    if not numbers:
-        raise InputError("no frame was chosen")
-    kind, size = _kind(recording, numbers), frames[0].pixel_nm
-    if any(_kind(recording, [k]) != kind for k in numbers) or any(one.pixel_nm != size for one in frames):
+    kind, size = _kind(recording, places[0]), frames[0].pixel_nm
+    if any(_kind(recording, place) != kind for place in places) or any(one.pixel_nm != size for one in frames):
         raise InputError("the frames differ in shape, type or pixel size, and a signal holds frames of one kind: choose with --frames")
     shape, dtype = kind
-    images = da.stack([da.from_delayed(delayed(recording.image)(k), shape, dtype) for k in numbers])
-    signal: Any = LazySignal2D(images, axes=_axes(len(numbers), shape, size))
+    images = da.stack([da.from_delayed(delayed(recording.image)(place), shape, dtype) for place in places])
+    signal: Any = LazySignal2D(images, axes=_axes(len(places), shape, size))
     signal.metadata.General.title = recording.title
     signal.original_metadata.add_dictionary({"Atomstream": _about(frames)})
     step = (1.0, 1.0) if size is None else size
@@ -63,8 +63,8 @@ def write_hyperspy(file: Path, recording: Recording, frames: Sequence[FrameAtoms
         named.unlink(missing_ok=True)
 
 
-def _kind(recording: Recording, numbers: Sequence[int]) -> tuple[tuple[int, int], np.dtype[Any]]:
-    found = next(one for one in recording.series if numbers[0] in one.frames)
+def _kind(recording: Recording, place: int) -> tuple[tuple[int, int], np.dtype[Any]]:
+    found = next(one for one in recording.series if place in one.frames)
     return found.shape, found.dtype
 
 

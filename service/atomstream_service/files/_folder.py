@@ -35,9 +35,9 @@ class FolderWatch:
     def finished(self) -> list[Path]:
         """Files that have become whole since the last call, in the order in which they were written."""
         now, there = self._clock(), dict(self._there())
-        for known in (self._since, self._told):
-            for gone in set(known) - set(there):
-                del known[gone]
+        # What was told stays known when it can't be seen: a share that is away for a moment would make news of all its files.
+        for gone in set(self._since) - set(there):
+            del self._since[gone]
         news = []
         for file, state in there.items():
             if self._told.get(file) == state:

@@ -62,7 +62,7 @@ class FileFrames:
         if isinstance(self._opened, Recording):
             return self._as_it_came(self._opened.frame(number).frame)
         size = self.pixel_nm
-        return FileFrame(self.file.stem, {"image": self._opened[number]}, {"frame": number, "pixel_size": size})
+        return FileFrame(as_text(self.file.stem), {"image": self._opened[number]}, {"frame": number, "pixel_size": size})
 
     def __iter__(self) -> Iterator[FileFrame]:
         return (self[k] for k in range(len(self)))
@@ -81,6 +81,11 @@ class FileFrames:
         if self._pixel_nm is not None:
             about.update(pixel_size=self._pixel_nm, pixel_unit="nm")
         return FileFrame(frame.source, dict(frame.channels), about)
+
+
+def as_text(name: str | Path) -> str:
+    """A file's name as it can be sent and printed: bytes in it that are no UTF-8, such as those of a share in another code, are question marks."""
+    return str(name).encode(errors="replace").decode()
 
 
 def open_frames(file: Path, dataset: str | None = None, pixel_nm: float | None = None) -> FileFrames:

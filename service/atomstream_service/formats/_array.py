@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from atomstream_wire import Fields, WireError, load_header
+from atomstream_wire import Fields, WireError
 
 from ._elements import dtype_named, image_of, pixels_of
+from ._header import header_in
 from ._message import Images, Message
 
 _HTYPE = "array-1.0"
@@ -30,7 +31,7 @@ class Array:
     def read(self, parts: Sequence[Any]) -> Message:
         if len(parts) != 2:
             raise WireError("part_count", f"{len(parts)} parts came, an array has a header and its data")
-        header = load_header(parts[0])
+        header = header_in(parts[0])
         if header.get("htype") != _HTYPE:
             raise WireError("unknown_schema", f"htype {header.get('htype')!r} is not {_HTYPE!r}")
         if header.get("encoding") not in (None, "", "none"):

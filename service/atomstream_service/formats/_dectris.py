@@ -27,6 +27,8 @@ _UNSIGNED = {64: "|u1", 65: ">u2", 66: ">u4", 67: ">u8", 68: "|u1", 69: "<u2", 7
 _SIGNED = {72: "|i1", 73: ">i2", 74: ">i4", 75: ">i8", 77: "<i2", 78: "<i4", 79: "<i8"}
 _FLOATS = {80: ">f2", 81: ">f4", 82: ">f8", 84: "<f2", 85: "<f4", 86: "<f8"}
 _TYPED = {tag: np.dtype(text) for tag, text in (_UNSIGNED | _SIGNED | _FLOATS).items()}
+_MOST_CHANNELS = 16
+"""Thresholds and their differences are a handful. Each may be as large as a frame may be, and lie in the message in a 250th of that."""
 _NO_START = "the start message of this series: beam energy, thresholds, detector, order of channels and the start's user_data are unknown"
 
 
@@ -95,6 +97,8 @@ class DectrisStreamV2:
         data = read.mapping("data")
         if not data:
             raise WireError("missing_key", "data holds no channel")
+        if len(data) > _MOST_CHANNELS:
+            raise WireError("too_large", f"data holds {len(data)} channels, more than the {_MOST_CHANNELS} allowed")
         names = list(data) if start is None or set(start.channels) != set(data) else start.channels
 
         def images() -> Images:

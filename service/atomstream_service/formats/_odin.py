@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from atomstream_wire import Fields, WireError, load_header
+from atomstream_wire import Fields, WireError
 
 from ._compression import Algorithm, decompress, make_ready
 from ._elements import dtype_named, image_of, pixels_of
+from ._header import header_in
 from ._message import Images, Message
 
 _ALGORITHMS: dict[Any, Algorithm | None] = {"none": None, "unset": None, "unknown": None, "LZ4": "lz4", "BSLZ4": "bslz4"}
@@ -33,7 +34,7 @@ class OdinLiveView:
     def read(self, parts: Sequence[Any]) -> Message:
         if len(parts) != 2:
             raise WireError("part_count", f"{len(parts)} parts came, a live view frame has a header and its data")
-        header = load_header(parts[0])
+        header = header_in(parts[0])
         read = Fields(header)
         number = read.count("frame_num")
         named = "float32" if header.get("dtype") == "float" else header.get("dtype")
@@ -45,9 +46,7 @@ class OdinLiveView:
         size = read.optional_count("dsize")
         if size is not None and size != memoryview(parts[1]).nbytes:
             raise WireError("byte_count", f"{memoryview(parts[1]).nbytes} bytes came, the header says {size}")
-        dataset = header.get("dataset", "")
-        if not isinstance(dataset, str):
-            raise WireError("bad_value", f"dataset = {dataset!r} is not a string")
+        dataset = "" if header.get("dataset") in (None, "") else read.text("dataset")
 
         def images() -> Images:
             algorithm, data = _ALGORITHMS[compression], parts[1]

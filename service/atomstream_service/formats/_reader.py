@@ -10,6 +10,7 @@ from atomstream_wire import FRAME_SCHEMA, Frame, WireError, decode_frame
 
 from ..config import FramesEndpoint
 from ._array import Array
+from ._header import check_header
 from ._message import Translator
 from ._needs import need_packages
 from ._numbering import Numbering
@@ -28,7 +29,7 @@ def reader_for(endpoint: FramesEndpoint, max_pixels: int) -> FrameReader:
         where the format needs a package that is not installed.
     """
     if endpoint.format == "atomstream.frame.v1":
-        return lambda parts: decode_frame(parts, max_pixels)
+        return lambda parts: _decoded(parts, max_pixels)
     return _Foreign(_translator(endpoint, max_pixels), endpoint, max_pixels)
 
 
@@ -85,9 +86,15 @@ class _Foreign:
                 "series": message.series,
                 "channels": [{"name": name, "dtype": image.dtype.str, "shape": list(image.shape)} for name, image in images.items()],
             }
-            return decode_frame([source.encode(), _written(header), *(image.reshape(-1).view("u1").data for image in images.values())], self._max_pixels)
+            return _decoded([source.encode(), _written(header), *(image.reshape(-1).view("u1").data for image in images.values())], self._max_pixels)
         except WireError as error:
             raise WireError(error.code, str(error), known) from error
+
+
+def _decoded(parts: Sequence[Any], max_pixels: int) -> Frame:
+    for header in parts[1:2]:
+        check_header(header)
+    return decode_frame(parts, max_pixels)
 
 
 def _written(header: dict[str, Any]) -> bytes:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from atomstream_wire import Fields, WireError, load_header
+from atomstream_wire import Fields, WireError
 
 from ._elements import image_of, pixels_of
+from ._header import header_in
 from ._message import Images, Message
 
 _SCHEMA = "stem.thinned.v1"
@@ -31,7 +32,7 @@ class Thinned:
     def read(self, parts: Sequence[Any]) -> Message:
         if len(parts) < 3:
             raise WireError("part_count", f"{len(parts)} parts came, a product has a topic, metadata and at least one image")
-        header = load_header(parts[1])
+        header = header_in(parts[1])
         if header.get("schema") != _SCHEMA:
             raise WireError("unknown_schema", f"schema {header.get('schema')!r} is not {_SCHEMA!r}")
         read = Fields(header)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atomstream_models.errors import InputError
@@ -37,6 +37,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"another process is writing into {folder}") from error
         yield
-        file.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows lets nobody remove a file that is open; one that is left behind is taken the next time
+            file.unlink(missing_ok=True)
     finally:
         os.close(handle)

@@ -99,12 +99,19 @@ def _kept(path: Path) -> Path:
     return path.with_name(f"{path.stem}.before{path.suffix}")
 
 
+def _beginning(path: Path) -> Path:
+    """A file that is there while a result is begun: until the first commit, a kill leaves something that is no HDF5 file yet."""
+    return path.with_name(f".{path.name}.begun")
+
+
 def _begun(path: Path, about: About, job: Job, ensemble: LoadedEnsemble, compression: Compression) -> RecordingWriter:
+    _beginning(path).touch()
     writer = RecordingWriter(path, about, compression=compression)
     card = ensemble.card
     writer.journal(_entry(_BEGUN, path.name, about.title, job.as_json()))
     writer.ensemble(card.name, card.version, ensemble.bundle.sha256, card.model_dump(mode="json"))
     writer.commit()
+    _beginning(path).unlink()
     return writer
 
 
@@ -113,8 +120,12 @@ def _entry(action: str, target: str, reason: str, after: Mapping[str, Any]) -> d
 
 
 def _best(path: Path, kept: Path, job: Job) -> Path | None:
-    """Which of two files that an interrupted run may have left holds more; the other one is removed. None where there is nothing to go on with."""
-    found = {one: count for one in (path, kept) if one.exists() and (count := _held(one, job)) is not None}
+    """Which of two files that an interrupted run may have left holds more; the other one is removed. None where there is nothing to go on with.
+
+    Of two with the same frames it is the older one, since the journal is copied after the frames.
+    """
+    torn = path if kept.exists() or _beginning(path).exists() else None
+    found = {one: count for one in (kept, path) if one.exists() and (count := _held(one, job, one == torn)) is not None}
     best = max(found, key=lambda one: found[one], default=None)
     for other in (path, kept):
         if other != best:
@@ -122,8 +133,10 @@ def _best(path: Path, kept: Path, job: Job) -> Path | None:
     return best
 
 
-def _held(path: Path, job: Job) -> int | None:
+def _held(path: Path, job: Job, torn: bool) -> int | None:
     """How many frames of this job a file holds; None for one that was ended before it said whose it is.
+
+    torn : whether a run of this command may have been ended while it began the file, so that one that can't be read is that
 
     Raises
     ------
@@ -140,6 +153,8 @@ def _held(path: Path, job: Job) -> int | None:
                 raise InputError(f"{path} is the result of something else ({', '.join(differences)} differs): give another folder, or remove it")
             return len(recording)
     except UnreadableRecording as error:
+        if torn:
+            return None
         raise InputError(f"{path} is there and is no result that can be gone on with: {error}") from error
 
 
