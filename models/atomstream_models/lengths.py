@@ -15,3 +15,9 @@ _NM = {
 def nm_per(unit: str) -> float | None:
     """How many nm a unit is; None where it is no length that we know."""
     return _NM.get(unit.lower())
+
+
+def pixel_size_in_nm(size: tuple[float, float] | None, unit: str) -> tuple[float, float] | None:
+    """A pixel size in nm; None where it is unknown or its unit is no length that we know."""
+    factor = nm_per(unit)
+    return None if size is None or factor is None else (size[0] * factor, size[1] * factor)

@@ -14,7 +14,7 @@ from streaming import streaming
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_service.control._supervisor import Supervisor
 from atomstream_service.demo import Launched, LaunchFailed, launched
-from atomstream_service.engine import EngineSpec
+from atomstream_service.orders import EngineSpec
 from atomstream_service.transport import EngineSilent, EngineUnavailable
 
 

@@ -26,8 +26,8 @@ from atomstream_service.control._meters import Meters
 from atomstream_service.control._store import Store
 from atomstream_service.control._wish import Lineup, Wish
 from atomstream_service.demo import free_endpoints
-from atomstream_service.engine import EngineSpec, Wanted
 from atomstream_service.members import MemberState
+from atomstream_service.orders import EngineSpec, Wanted
 from atomstream_service.transport import CommandClient, CommandRefused, EngineSilent, EngineUnavailable, Reply
 from atomstream_wire import Result
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from conftest import dots, make_plain_bundle
 
-from atomstream_models.analysis import FrameRefused, _infer, finish, infer, pixel_size_in_nm, prepare
+from atomstream_models.analysis import FrameRefused, _infer, finish, infer, prepare
 from atomstream_models.bundle import Bundle, Card
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_models.runtime import load_ensemble
 
 

@@ -19,8 +19,7 @@ from atomstream_service.demo import free_endpoints
 from atomstream_service.engine import _engine
 from atomstream_service.engine._engine import Engine
 from atomstream_service.engine._operations import Operations
-from atomstream_service.engine._spec import EngineSpec
-from atomstream_service.engine._wanted import Wanted
+from atomstream_service.orders import EngineSpec, Wanted
 from atomstream_wire import Event
 
 SHAPE = (64, 96)

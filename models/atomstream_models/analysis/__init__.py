@@ -2,7 +2,7 @@
 
 from ._finish import Answer, finish, member_map
 from ._infer import Inferred, MemberFailed, Outputs, RunMembers, infer
-from ._prepare import CARRIED_SHARE, MAX_GRID_PIXELS, FrameRefused, Grid, Prepared, pixel_size_in_nm, prepare
+from ._prepare import CARRIED_SHARE, MAX_GRID_PIXELS, FrameRefused, Grid, Prepared, prepare
 from ._scan import RunningScan, StripMembers, StripRun
 
 __all__ = [
@@ -22,6 +22,5 @@ __all__ = [
     "finish",
     "infer",
     "member_map",
-    "pixel_size_in_nm",
     "prepare",
 ]

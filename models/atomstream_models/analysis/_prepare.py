@@ -13,7 +13,6 @@ from ..bundle import Card
 from ..normalize import Scaling, fitter
 
 MAX_GRID_PIXELS = 1 << 26
-_NM = {"nm": 1.0, "pm": 1e-3, "Å": 0.1, "A": 0.1, "angstrom": 0.1, "um": 1e3, "µm": 1e3, "μm": 1e3, "m": 1e9}
 _FULL_SCALE_BITS = (8, 10, 12, 14, 15, 16, 31, 32)
 _SATURATED_SHARE = 1e-3
 CARRIED_SHARE = 0.1
@@ -69,12 +68,6 @@ class Prepared:
     flags: tuple[str, ...]
     missing: NDArray[np.bool_]
     scaling: Scaling | None = None
-
-
-def pixel_size_in_nm(size: tuple[float, float] | None, unit: str) -> tuple[float, float] | None:
-    """A pixel size in nm; None where it is unknown or its unit is no length."""
-    factor = _NM.get(unit)
-    return None if size is None or factor is None else (size[0] * factor, size[1] * factor)
 
 
 def prepare(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
-from ..drift import DriftSettings, QuarantineSettings
+from ..drift_settings import DriftSettings, QuarantineSettings
 
 Policy = Literal["latest", "queue", "block"]
 """latest = always the newest frame; queue = the newest `depth` frames; block = nothing is lost, the sender waits."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from ..drift import DriftSettings, QuarantineSettings
+from ..drift_settings import DriftSettings, QuarantineSettings
 from ..members import MemberState
 from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._keeper import Keeper

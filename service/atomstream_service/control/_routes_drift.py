@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..drift import DriftSettings, QuarantineSettings
+from ..drift_settings import DriftSettings, QuarantineSettings
 from ..members import MemberState
 from ._requests import Actor, Expected, InControl
 from ._service import Service

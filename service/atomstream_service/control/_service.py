@@ -12,8 +12,8 @@ from atomstream_models.bundle import Bundle, BundleError, open_bundle
 
 from ..access import Gatekeeper, TokenFile
 from ..config import Config
-from ..engine import EngineSpec, Wanted
 from ..members import MemberState
+from ..orders import EngineSpec, Wanted
 from ..record import Recordings
 from ..refinements import Refinements
 from ..registry import NotRegistered, Registry, RegistryEntry, RegistryError, WatchFolder

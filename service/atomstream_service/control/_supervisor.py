@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..engine import CANNOT_START, EngineSpec
+from ..orders import CANNOT_START, EngineSpec
 from ..transport import CommandClient, EngineUnavailable
 
 log = logging.getLogger(__name__)

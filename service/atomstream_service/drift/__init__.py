@@ -4,6 +4,7 @@ score_frame -> StreamWatch.see, which is DriftMonitor.observe -> QuarantinePolic
 judge_again: the same, from a recording
 """
 
+from ..drift_settings import DriftSettings, QuarantineSettings
 from ._events import Cause, DriftEvent, Kind
 from ._monitor import FEWEST, DriftMonitor
 from ._page_hinkley import PageHinkley
@@ -12,7 +13,6 @@ from ._recorded import recorded_frames
 from ._reference import Reference, learn
 from ._replay import Rejudged, judge_again
 from ._scores import FrameScores, MemberScores, make_ready, score_frame
-from ._settings import DriftSettings, QuarantineSettings
 from ._snapshot import AlarmStanding, CommonStanding, DriftSnapshot, MemberStanding, SignalStanding
 from ._state import ScanKey
 from ._statistics import FrameStatistics, frame_statistics

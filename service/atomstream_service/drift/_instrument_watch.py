@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drift_settings import DriftSettings
 from ._alarm import Alarm
 from ._reference import learn
-from ._settings import DriftSettings
 from ._signal import Signal
 from ._statistics import FrameStatistics
 

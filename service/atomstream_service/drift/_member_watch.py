@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drift_settings import DriftSettings
 from ._alarm import Alarm
 from ._common import SCORES
 from ._reference import learn
 from ._scores import MemberScores
-from ._settings import DriftSettings
 from ._signal import Signal
 
 _LEAST_SPREAD = 0.1

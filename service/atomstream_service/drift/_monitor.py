@@ -7,13 +7,13 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
+from ..drift_settings import DriftSettings
 from ._alarm import Alarm
 from ._common import SCORES, logarithm, median, spread
 from ._events import Cause, DriftEvent
 from ._member_watch import Standing
 from ._scene_watch import SIGNS
 from ._scores import FrameScores
-from ._settings import DriftSettings
 from ._snapshot import DriftSnapshot, snapshot_of
 from ._state import MonitorState, ScanKey
 from ._words import changed_frames, disagreement, lost_agreement, pair_disagrees

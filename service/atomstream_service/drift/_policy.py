@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..drift_settings import QuarantineSettings
 from ..members import MemberState
 from ._monitor import FEWEST
-from ._settings import QuarantineSettings
 from ._snapshot import DriftSnapshot
 from ._words import disagreement
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from ..drift_settings import DriftSettings, QuarantineSettings
 from ._events import DriftEvent
 from ._policy import QuarantineDecision
-from ._settings import DriftSettings, QuarantineSettings
 from ._stream_watch import StreamWatch
 from ._watched import WatchChange, Watched
 

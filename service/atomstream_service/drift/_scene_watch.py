@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from ..drift_settings import DriftSettings
 from ._alarm import Alarm
 from ._reference import learn
-from ._settings import DriftSettings
 from ._signal import Signal
 
 SIGNS = ("agreement", "spread")

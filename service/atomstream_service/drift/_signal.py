@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..drift_settings import DriftSettings
 from ._page_hinkley import PageHinkley
 from ._reference import Reference
-from ._settings import DriftSettings
 
 _OUTERMOST = 8.0
 """A frame counts for at most this many standard deviations, so that no single one raises an alarm ..."""

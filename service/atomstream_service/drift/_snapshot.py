@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..drift_settings import DriftSettings
 from ._alarm import Alarm
 from ._common import SCORES
 from ._events import Cause
 from ._instrument_watch import STATISTICS
 from ._member_watch import MemberWatch
-from ._settings import DriftSettings
 from ._signal import Signal
 from ._state import MonitorState
 from ._words import changed_frames, disagreement, lost_agreement, pair_disagrees

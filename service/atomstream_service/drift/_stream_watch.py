@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
+from ..drift_settings import DriftSettings, QuarantineSettings
 from ..members import MemberState
 from ._events import DriftEvent
 from ._monitor import DriftMonitor
 from ._policy import QuarantineDecision, QuarantinePolicy
 from ._scores import FrameScores
-from ._settings import DriftSettings, QuarantineSettings
 from ._snapshot import DriftSnapshot
 from ._state import MonitorState, ScanKey
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..drift_settings import DriftSettings, QuarantineSettings
 from ..members import MemberState
 from ._events import DriftEvent
 from ._policy import QuarantineDecision
 from ._scores import FrameScores
-from ._settings import DriftSettings, QuarantineSettings
 from ._state import ScanKey
 
 

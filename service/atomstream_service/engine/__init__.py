@@ -6,8 +6,5 @@ receiving (one a socket) -> intake -> inference -> finishing -> publishing -> af
 """
 
 from ._engine import Engine
-from ._spec import CANNOT_START, EngineSpec
-from ._views import View
-from ._wanted import Wanted
 
-__all__ = ["CANNOT_START", "Engine", "EngineSpec", "View", "Wanted"]
+__all__ = ["Engine"]

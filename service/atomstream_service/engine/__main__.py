@@ -19,10 +19,10 @@ from atomstream_models.runtime import LoadError
 from ..errors import AtomstreamError
 from ..heap import keep_memory
 from ..logs import flush_logs, set_up_logs
+from ..orders import CANNOT_START, EngineSpec
 from ..transport import CommandServer
 from ._engine import Engine
 from ._operations import Operations
-from ._spec import CANNOT_START, EngineSpec
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atomstream_models.analysis import Answer, finish, infer, pixel_size_in_nm, prepare
+from atomstream_models.analysis import Answer, finish, infer, prepare
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_models.metrics import match
 from atomstream_models.neighbours import neighbour_px
 from atomstream_models.runtime import LoadedEnsemble

@@ -16,6 +16,7 @@ from ..access import CurveFolder
 from ..config import Config, FramesEndpoint
 from ..formats import reader_for
 from ..members import MemberState
+from ..orders import EngineSpec, Wanted
 from ..traces import open_traces
 from ..tracks import TrackLinker
 from ..transport import STOPPING, AskingSocket, CurveGuard, FrameSocket, ResultSocket
@@ -30,11 +31,9 @@ from ._publishing import Pipeline
 from ._receiving import Receiving
 from ._scans import Scans
 from ._slot import Slot
-from ._spec import EngineSpec
 from ._staging import Staging
 from ._timing import Timing
 from ._tracing import frame_traces
-from ._wanted import Wanted
 from ._watch import DriftWatch
 from ._work import Active, Finished, Job
 

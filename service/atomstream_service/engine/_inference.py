@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, RunMembers, infer, pixel_size_in_nm, prepare
+from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, Prepared, RunMembers, infer, prepare
 from atomstream_models.each import Each
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_models.runtime import LoadedEnsemble, Size
 from atomstream_wire import Event, Failure
 
@@ -18,6 +19,7 @@ from ..config import Config
 from ..heap import give_memory_back
 from ..logs import Throttle
 from ..members import MemberState
+from ..orders import Wanted
 from ._beside import Beside
 from ._candidate import Candidate
 from ._deadline import Deadline
@@ -26,7 +28,6 @@ from ._ledger import Ledger
 from ._publishing import Pipeline
 from ._scans import Scans
 from ._trial import Reverted, Trial
-from ._wanted import Wanted
 from ._work import Active, Job, Work
 
 log = logging.getLogger(__name__)

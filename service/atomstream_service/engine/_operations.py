@@ -18,13 +18,13 @@ from atomstream_models.analysis import member_map
 from atomstream_models.recording import RecordedFrame
 from atomstream_wire import Frame
 
-from ..drift import DriftSettings, QuarantineSettings
+from ..drift_settings import DriftSettings, QuarantineSettings
+from ..orders import View, Wanted
 from ..transport import CommandRefused, Reply
 from ._again import Again
 from ._engine import Engine
 from ._requests import answer_one
-from ._views import Shown, View, viewed
-from ._wanted import Wanted
+from ._views import Shown, viewed
 from ._work import Finished
 
 log = logging.getLogger(__name__)

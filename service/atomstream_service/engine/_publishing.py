@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from atomstream_models.analysis import finish, pixel_size_in_nm
+from atomstream_models.analysis import finish
 from atomstream_models.each import Each
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_wire import Atoms, FrameReport, Maps, Result, encode_result
 
 from ..members import MemberState

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from atomstream_models.brightness import default_radius_px, intensities
 from atomstream_models.locate import foreground_of
 from atomstream_models.shades import fitted, levels, shaded
 from atomstream_wire import FrameReport
 
+from ..orders import View
 from ..transport import Reply
 
 _STD_TOP = 0.5
@@ -26,34 +27,6 @@ _MOST_MEASURED = 1500
 
 LayerOf = Callable[[str], NDArray[Any] | None]
 """A layer's array by its name, None where the frame has none: frame (rows, columns); mean, std, member:ID (classes, rows, columns)."""
-
-
-class View(BaseModel):
-    """What a page wants to see of a frame.
-
-    layers : pictures of the region, by name
-    region : first row, first column, one past the last row and column; None for all
-    longest_px : of these pictures' longer side
-    thumbs : pictures of the whole frame, by name
-    thumb_px : of these pictures' longer side
-    seen : whether to say which member sees which atom
-    brightness : whether to say how bright the atoms of the region are
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    layers: tuple[str, ...] = Field(("frame",), max_length=64)
-    region: tuple[int, int, int, int] | None = None
-    longest_px: int = Field(1024, ge=16, le=4096)
-    thumbs: tuple[str, ...] = Field((), max_length=64)
-    thumb_px: int = Field(224, ge=16, le=1024)
-    seen: bool = False
-    brightness: bool = False
-
-    @property
-    def needs_maps(self) -> bool:
-        """Whether the frame alone does not suffice."""
-        return self.seen or any(name != "frame" for name in (*self.layers, *self.thumbs))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from atomstream_models.analysis import pixel_size_in_nm
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_wire import Event, Frame
 
 from ..drift import DriftSettings, FrameScores, Known, QuarantineSettings, ScanKey, StreamWatch, Verdict, WatchChange, Watched, score_frame

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from atomstream_models.analysis import pixel_size_in_nm
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_wire import ATOM_COLUMNS, Atoms, FrameReport
 
 COLUMNS = ("frame", *ATOM_COLUMNS)

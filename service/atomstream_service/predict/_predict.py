@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, finish, pixel_size_in_nm
+from atomstream_models.analysis import FrameRefused, Inferred, MemberFailed, finish
 from atomstream_models.errors import InputError
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_models.recording import RecordedFrame
 from atomstream_models.runtime import LoadedEnsemble, Shown, look_at_all
 from atomstream_wire import EnsembleState, Frame, FrameReport

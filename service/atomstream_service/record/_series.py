@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from atomstream_models.analysis import pixel_size_in_nm
+from atomstream_models.lengths import pixel_size_in_nm
 from atomstream_models.recording import RecordedFrame
 
 from ._tables import append, make

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ...engine import View
+from ...orders import View
 
 _ALIGN = 4
 """Bytes: numbers of four bytes begin at multiples of it."""
