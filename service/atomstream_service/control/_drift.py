@@ -16,7 +16,7 @@ from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._keeper import Keeper
 from ._members import Members
 from ._refusal import RequestRefused
-from ._store import Entry, Store
+from ._store import Entry, Store, StoreUnwritable
 from ._types import Call
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Drift:
         self._thread.join(10)
         try:
             self._save(self._call("drift", {"after": 0, "wait_s": 0.0, "state": True}, timeout_s=2.0).body["state"])
-        except (EngineUnavailable, CommandRefused) as error:
+        except (EngineUnavailable, CommandRefused, StoreUnwritable) as error:
             log.info("drift is remembered as of the last look: %s", error)
 
     def look(self) -> Mapping[str, Any]:
@@ -137,7 +137,7 @@ class Drift:
             with self._keeper.turn(expected_generation) as wish:
                 generation, released, freed = wish.generation, release(), False
         if released and not freed:
-            self._store.record(Entry(actor, "acknowledge", subject, reason, "alarm", None, generation), {})
+            self._store.note(Entry(actor, "acknowledge", subject, reason, "alarm", None, generation))
         return generation, released
 
     def set_policy(self, quarantine: QuarantineSettings, watch: DriftSettings | None, actor: str, reason: str, expected_generation: int | None = None) -> int:
@@ -161,11 +161,11 @@ class Drift:
         return wish.generation
 
     def _set_policy(self, quarantine: QuarantineSettings, watch: DriftSettings | None, actor: str, reason: str, generation: int) -> None:
+        watch = watch or self._watch
         before = {"quarantine": self.policy.model_dump(), "watch": self._watch.model_dump()}
-        self._policy = quarantine
-        self._watch = watch or self._watch
-        after = {"quarantine": quarantine.model_dump(), "watch": self._watch.model_dump()}
+        after = {"quarantine": quarantine.model_dump(), "watch": watch.model_dump()}
         self._store.record(Entry(actor, "set_drift_policy", "drift", reason, before, after, generation), after)
+        self._policy, self._watch = quarantine, watch
 
     def _tell_policy(self) -> None:
         self._call("watch", self._wanted_of_engine(), timeout_s=5.0)
@@ -185,6 +185,9 @@ class Drift:
                     self._save(self._call("drift", {"after": self._number, "wait_s": 0.0, "state": True}, timeout_s=5.0).body["state"])
             except (EngineUnavailable, CommandRefused):
                 self._stop.wait(_AWAY_S)
+            except StoreUnwritable as error:
+                log.error("drift is not remembered: %s; it is tried again", error)
+                self._stop.wait(_WAIT_S)
             except Exception:
                 log.exception("following drift failed; it is tried again")
                 self._stop.wait(_WAIT_S)

@@ -18,7 +18,7 @@ from ..transport import CommandRefused, EngineUnavailable
 from ._keeper import Keeper
 from ._meters import Meters
 from ._refusal import RequestRefused
-from ._store import Entry
+from ._store import Entry, StoreUnwritable
 from ._types import Call
 from ._wish import EnsembleRef, Wish, brought_back, with_ensemble
 
@@ -206,18 +206,22 @@ class Ensembles:
         again : it ended a moment ago, too; then a candidate is suspected and given up
         """
         wish = self._keeper.wish
-        if again and wish.candidate is not None:
-            self._give_up_candidate(wish.candidate, "the engine ended again and again while it ran beside the live ensemble")
-        with self._keeper.turn() as before:
-            if before.trial is not None:
-                self._give_up(before, "control", "the engine ended while the new ensemble answered its first frames")
+        try:
+            if again and wish.candidate is not None:
+                self._give_up_candidate(wish.candidate, "the engine ended again and again while it ran beside the live ensemble")
+            with self._keeper.turn() as before:
+                if before.trial is not None:
+                    self._give_up(before, "control", "the engine ended while the new ensemble answered its first frames")
+        except StoreUnwritable as error:
+            # An engine with the ensemble on trial is better than none for as long as the disk is full.
+            log.error("the engine is started again with what it had: %s", error)
         return self._keeper.wish != wish
 
     def _give_up(self, before: Wish, actor: str, reason: str) -> None:
         after = brought_back(before)
+        self._keeper.remember(after, _entry("revert", before.live.ensemble, after.live.ensemble, actor, reason, after.generation))
         self._meters.reverted()
         log.error("%s failed in its first frames, %s is back: %s", before.live.ensemble, after.live.ensemble, reason)
-        self._keeper.remember(after, _entry("revert", before.live.ensemble, after.live.ensemble, actor, reason, after.generation))
 
     def _make_live(self, bundle: Bundle, action: str, actor: str, reason: str, expected_generation: int | None) -> Activated:
         ref = reference(bundle)

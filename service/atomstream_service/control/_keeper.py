@@ -9,7 +9,7 @@ from typing import Any
 
 from ..transport import EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
-from ._store import Entry, Store
+from ._store import Entry, Store, StoreUnusable
 from ._wish import EnsembleRef, Lineup, Wish, as_json, from_json, renumbered, with_ensemble
 
 Tell = Callable[[Wish, Mapping[str, str], float], None]
@@ -112,9 +112,20 @@ def restored(store: Store, configured: Lineup, usable: Callable[[EnsembleRef], b
 
     configured : the ensemble that the service is started with, all members enabled
     usable : whether an ensemble is still here and sound
+
+    Raises
+    ------
+    StoreUnusable
+        where what is remembered can't be read. To begin anew would give out generations that results have had already.
     """
     remembered: dict[str, Any] | None = store.read("wish")
-    before = None if remembered is None else from_json(remembered)
+    try:
+        before = None if remembered is None else from_json(remembered)
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise StoreUnusable(
+            f"the ensemble and members remembered in {store.folder} can't be read ({why}); was it another version's? Choose another --state"
+        ) from error
     known = store.read("configured") == configured.ensemble.sha256
     if before is not None and known and usable(before.live.ensemble):
         # An engine may have gone back under the number kept for that and told nobody: it is not given out again.

@@ -19,6 +19,7 @@ from ..refinements import RefinementBusy, RefinementRefused, RefinementUnknown
 from ..registry import BundleRefused, NoRoom, NotRegistered, UploadTooLarge, VersionTaken
 from ..transport import CommandRefused, EngineSilent, EngineUnavailable
 from ._refusal import RequestRefused
+from ._store import StoreUnwritable
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
@@ -86,6 +87,7 @@ _ANSWERS: Mapping[type[Exception], _Answer] = {
     RefinementRefused: _Answer(409, "refinement_refused"),
     ExtraMissing: _Answer(501, "extra_missing"),
     RecordingFailed: _Answer(507, "recording_failed"),
+    StoreUnwritable: _Answer(507, "not_journalled"),
     CommandRefused: _Answer(500),
     EngineSilent: _Answer(503, "engine_silent", "; a change of members is remembered and holds once it does"),
     EngineUnavailable: _Answer(503, "engine_unavailable"),

@@ -12,7 +12,7 @@ from typing import Any
 from ..record import RecorderFeed, RecordingFailed, RecordingHandle, RecordingInfo, RecordingRequest, Recordings, RecordingState
 from ..transport import CommandRefused, EngineUnavailable
 from ._refusal import RequestRefused
-from ._store import Entry, Store
+from ._store import Entry, Store, StoreUnwritable
 from ._types import Call
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ class Recording:
         ------
         RecordingRefused, RecordingFailed
             where the name can't be used, or the recorder can't begin, or ends at once.
-        EngineUnavailable
-            where nobody is there to hand frames over; nothing is left behind.
+        EngineUnavailable, StoreUnwritable
+            where nobody is there to hand frames over, or the journal can't be written; nothing is left behind.
         RequestRefused
             409 where only frames of the ring are wanted and it holds none of them, 422 for a limit that an empty file is beyond.
         """
@@ -103,14 +103,19 @@ class Recording:
             if not (at_its_limit and isinstance(error, CommandRefused | RecordingFailed)):
                 self._recordings.delete(name)
                 raise
-        self._store.record(Entry(request.actor, "record", name, request.reason, None, {"ring": ring, "live": live}, generation), {})
+        try:
+            self._store.record(Entry(request.actor, "record", name, request.reason, None, {"ring": ring, "live": live}, generation), {})
+        except StoreUnwritable:
+            self._end(name)
+            self._recordings.delete(name)
+            raise
         return self._recordings.info(name) if live else self._end(name)
 
     def stop(self, name: str, actor: str, reason: str, generation: int) -> RecordingInfo:
         """End a recording; one that has ended is left as it is."""
         self._recordings.path(name)
         if name in self._running:
-            self._store.record(Entry(actor, "end_recording", name, reason, None, None, generation), {})
+            self._store.note(Entry(actor, "end_recording", name, reason, None, None, generation))
         return self._end(name)
 
     def delete(self, name: str, actor: str, reason: str, generation: int) -> None:
@@ -123,7 +128,7 @@ class Recording:
         """
         self.reap()
         self._recordings.delete(name)
-        self._store.record(Entry(actor, "delete_recording", name, reason, None, None, generation), {})
+        self._store.note(Entry(actor, "delete_recording", name, reason, None, None, generation))
 
     def list(self) -> list[RecordingInfo]:
         return self._recordings.list()

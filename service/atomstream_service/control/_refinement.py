@@ -19,7 +19,7 @@ from ..registry import Registry, RegistryEntry
 from ._ensembles import Ensembles
 from ._recording import Recording
 from ._refusal import RequestRefused
-from ._store import Entry, Store
+from ._store import Entry, Store, StoreUnwritable
 from ._wish import EnsembleRef, Lineup, Wish
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Refinement:
         known = self.jobs.get(job_id)
         with self._held(known.parent), self._held(known.request.frames.path):
             job = self.jobs.resume(job_id)
-        self._store.record(Entry(actor, "resume_refinement", job_id, reason, None, None, self._wish().generation), {})
+        self._store.note(Entry(actor, "resume_refinement", job_id, reason, None, None, self._wish().generation))
         self._follow(job)
         return job
 
@@ -139,12 +139,12 @@ class Refinement:
         if not self.jobs.get(job_id).state.over:
             state = self.jobs.cancel(job_id).state
             if state is RefinementState.CANCELLED:
-                self._store.record(Entry(actor, "refinement_cancelled", job_id, reason, None, None, self._wish().generation), {})
+                self._store.note(Entry(actor, "refinement_cancelled", job_id, reason, None, None, self._wish().generation))
             return state  # it may have come to its end first
         self.jobs.delete(job_id)
         with self._noting:
             self._results = {one: result for one, result in self._results.items() if one != job_id}
-            self._store.record(Entry(actor, "refinement_deleted", job_id, reason, None, None, self._wish().generation), {"refinements": self._results})
+        self._note(job_id, {}, Entry(actor, "refinement_deleted", job_id, reason, None, None, self._wish().generation))
         return "deleted"
 
     @contextlib.contextmanager
@@ -277,13 +277,19 @@ class Refinement:
                 self._note(job.id, {"shadowed": True})
 
     def _note(self, job_id: str, what: Mapping[str, Any], entry: Entry | None = None) -> None:
-        """Keep what became of a refinement, together with a line of the journal; that of one that was deleted meanwhile is the line alone."""
+        """Keep what became of a refinement, together with a line of the journal; that of one that was deleted meanwhile is the line alone.
+
+        Where the disk does not take it, it is known until the service ends, and written with what is noted next.
+        """
         with self._noting:
             if any(job.id == job_id for job in self.jobs.jobs()):
                 # First in memory: whoever waits must hear of it also where the disk is full.
                 self._results = {**self._results, job_id: {**self._results.get(job_id, {}), **what}}
             state = {"refinements": self._results}
-            if entry is None:
-                self._store.save(state)
-            else:
-                self._store.record(entry, state)
+            try:
+                if entry is None:
+                    self._store.save(state)
+                else:
+                    self._store.record(entry, state)
+            except StoreUnwritable as error:
+                log.error("what became of refinement %s is not written down: %s", job_id, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -122,14 +123,14 @@ class Service:
     def note_registered(self, entry: RegistryEntry, actor: str) -> None:
         """Journal an ensemble that has come into the registry."""
         after = {"name": entry.name, "version": entry.version, "sha256": entry.sha256, "source": entry.source}
-        self.store.record(Entry(actor, "register", f"{entry.name} {entry.version}", "", None, after, self.wish.generation), {})
+        self.store.note(Entry(actor, "register", f"{entry.name} {entry.version}", "", None, after, self.wish.generation))
 
     def _watching(self, folder: Path) -> WatchFolder:
         def added(entry: RegistryEntry) -> None:
             self.note_registered(entry, "watch folder")
 
         def refused(file: Path, error: RegistryError) -> None:
-            self.store.record(Entry("watch folder", "refuse", file.name, str(error), None, None, self.wish.generation), {})
+            self.store.note(Entry("watch folder", "refuse", file.name, str(error), None, None, self.wish.generation))
 
         return WatchFolder(folder, self.registry, added, refused, limit_bytes=self.config.max_upload_bytes)
 
@@ -164,13 +165,15 @@ class Service:
             self.watch_folder.start()
 
     def stop(self) -> None:
-        if self.watch_folder is not None:
-            self.watch_folder.close()
-        self.refinement.close()
-        self.drift.stop()
-        self.recording.close()
-        self.supervisor.stop()
-        self.store.close()
+        """End all parts, each whatever happens to the others: a recording is closed and the engine ended also where the disk is full."""
+        with contextlib.ExitStack() as ending:  # the last one first
+            ending.callback(self.store.close)
+            ending.callback(self.supervisor.stop)
+            ending.callback(self.recording.close)
+            ending.callback(self.drift.stop)
+            ending.callback(self.refinement.close)
+            if self.watch_folder is not None:
+                ending.callback(self.watch_folder.close)
 
     def call(self, operation: str, arguments: Mapping[str, Any], buffers: tuple[Any, ...] = (), *, timeout_s: float = 10.0) -> Reply:
         """Send a command to the engine; raises EngineUnavailable, CommandRefused."""
@@ -285,7 +288,7 @@ class Service:
     def _on_ready(self, status: Mapping[str, Any]) -> None:
         generation = status["ensemble"]["generation"]
         if self.supervisor.restarts:
-            self.store.record(Entry("control", "restart_engine", "engine", "it had ended", None, {"pid": status["pid"]}, generation), {})
+            self.store.note(Entry("control", "restart_engine", "engine", "it had ended", None, {"pid": status["pid"]}, generation))
         self.recording.resume()
         self._follow(status)
 

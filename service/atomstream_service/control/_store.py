@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,10 @@ class StoreUnusable(AtomstreamError):
     """The state folder is held by another service, or damaged."""
 
 
+class StoreUnwritable(AtomstreamError):
+    """Something could not be written, as on a full disk; journal and state are as before."""
+
+
 class Store:
     """Journal and state, held by one service at a time; each write is on disk when it returns. Safe from any thread.
 
@@ -56,6 +61,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._lock = threading.Lock()
         self._listeners: list[Callable[[Mapping[str, Any]], None]] = []
         try:
@@ -64,11 +70,16 @@ class Store:
             raise StoreUnusable(f"the state in {folder} can't be used ({error}); another service may hold it, choose another --state") from error
 
     def record(self, entry: Entry, state: Mapping[str, Any]) -> None:
-        """Write a journal line and the state that it leads to, both or neither; listeners hear of it afterwards."""
+        """Write a journal line and the state that it leads to, both or neither; listeners hear of it afterwards.
+
+        Raises
+        ------
+        StoreUnwritable
+            where the disk does not take it; nothing was written.
+        """
         line = {"t": time.time(), **asdict(entry)}
         values = {**line, "before": json.dumps(line["before"]), "after": json.dumps(line["after"])}
-        with self._lock, self._database:
-            self._database.execute("BEGIN")
+        with self._writing():
             cursor = self._database.execute(
                 "INSERT INTO journal (t, actor, action, target, reason, before, after, generation)"
                 " VALUES (:t, :actor, :action, :target, :reason, :before, :after, :generation)",
@@ -80,15 +91,32 @@ class Store:
         for listener in self._listeners:
             listener({"id": cursor.lastrowid, **line})
 
+    def note(self, entry: Entry) -> None:
+        """Write a journal line about what has been done and can't be undone; where the disk does not take it, the log has it alone."""
+        try:
+            self.record(entry, {})
+        except StoreUnwritable as error:
+            log.error("%s %s by %s is not in the journal: %s", entry.action, entry.target, entry.actor, error)
+
     def listen(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
         """Have every line of the journal told to somebody from now on."""
         self._listeners.append(listener)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write state alone."""
-        with self._lock, self._database:
-            self._database.execute("BEGIN")
+        """Write state alone; raises StoreUnwritable where the disk does not take it."""
+        with self._writing():
             self._put(state)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction: all that is written within the context, or nothing."""
+        with self._lock:
+            try:
+                with self._database:
+                    self._database.execute("BEGIN")
+                    yield
+            except sqlite3.DatabaseError as error:
+                raise StoreUnwritable(f"the journal in {self.folder} can't be written: {error}") from error
 
     def _put(self, state: Mapping[str, Any]) -> None:
         self._database.executemany(
@@ -116,10 +144,13 @@ class Store:
         return int(newest)
 
     def read(self, name: str, default: Any = None) -> Any:
-        """A value of the state."""
-        with self._lock:
-            row = self._database.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        """A value of the state; raises StoreUnusable where it is damaged."""
+        try:
+            with self._lock:
+                row = self._database.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+            return default if row is None else json.loads(row[0])
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise StoreUnusable(f"what the state in {self.folder} holds of {name!r} can't be read ({error}); choose another --state") from error
 
     def close(self) -> None:
         with self._lock:

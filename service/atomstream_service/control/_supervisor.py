@@ -15,6 +15,7 @@ from typing import Any
 
 from ..orders import CANNOT_START, EngineSpec
 from ..transport import CommandClient, EngineUnavailable
+from ._store import StoreUnwritable
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ class Supervisor:
     def _call(self, listener: Callable[[Mapping[str, Any]], None]) -> None:
         try:
             listener(self.status)
-        except EngineUnavailable as error:
+        except (EngineUnavailable, StoreUnwritable) as error:
             log.warning("%s; it is tried again", error)
         except Exception:
             log.exception("following the engine failed; it is tried again")
