@@ -17,6 +17,7 @@ from atomstream_models.bundle import find_bundle, open_bundle
 from ..access import check_listening
 from ..config import Config
 from ..errors import AtomstreamError
+from ..signals import end_with_the_terminal
 from ..traces import open_traces
 from ._app import create_app
 from ._protocol import MOST_HEADER_BYTES, PromptProtocol
@@ -52,6 +53,7 @@ def serve(config: Config, on_listening: Callable[[], None] = lambda: None) -> No
     for warning in check_listening(config):
         log.warning("%s", warning)
     signal.signal(signal.SIGTERM, _end)
+    end_with_the_terminal()
     bundle = open_bundle(find_bundle(config.bundle, config.state))
     if config.min_active > len(bundle.card.members):
         raise ServiceFailed(f"min_active is {config.min_active}, but the ensemble has {len(bundle.card.members)} members")

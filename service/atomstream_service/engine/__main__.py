@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..errors import AtomstreamError
 from ..heap import keep_memory
 from ..logs import flush_logs, set_up_logs
 from ..orders import CANNOT_START, EngineSpec
+from ..signals import leave_ends_to_the_control_plane
 from ..transport import CommandServer
 from ._engine import Engine
 from ._operations import Operations
@@ -39,9 +39,7 @@ def _end_on_bug(uncaught: threading.ExceptHookArgs) -> None:
 
 
 def main() -> int:
-    # An interrupt at the terminal, or a stop of the service's group, reaches the engine, too; the control plane decides when the engine ends.
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
+    leave_ends_to_the_control_plane()
     # The default of 5 ms lets one busy thread hold up a frame's next stage by as much.
     sys.setswitchinterval(0.0005)
     keep_memory()

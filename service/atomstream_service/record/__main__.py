@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 from ..logs import flush_logs, set_up_logs
+from ..signals import leave_ends_to_the_control_plane
 from ..transport import AddressUnusable
 from ._errors import RecordingFailed, RecordingRefused
 from ._recorder import Recorder
@@ -38,9 +38,7 @@ def _wait_for_end(ended: threading.Event) -> None:
 
 
 def main() -> int:
-    # As with the engine: the control plane decides when a recorder ends.
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
+    leave_ends_to_the_control_plane()
     spec = RecorderSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
     set_up_logs(spec.log_format, spec.log_level, "recorder")
     ended = threading.Event()
