@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,9 @@ from atomstream_service.demo import Launched, free_endpoints
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminals that signal their end")
 
+_ENTER = "import os, sys; os.login_tty(int(sys.argv[1])); os.execvp(sys.argv[2], sys.argv[2:])"
+"""A program that runs another one in a terminal."""
+
 
 @contextlib.contextmanager
 def _in_a_terminal(folder: Path, *, nohup: bool = False) -> Iterator[tuple[Launched, int]]:
@@ -28,16 +30,11 @@ def _in_a_terminal(folder: Path, *, nohup: bool = False) -> Iterator[tuple[Launc
     bundle = make_plain_bundle(folder / "plain").folder
     (folder / "settings.toml").write_text("warm_shapes = [[64, 64]]\n", encoding="utf-8")
     ours, its = os.openpty()
-
-    def enter() -> None:
-        os.login_tty(its)
-        if nohup:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
     with free_endpoints(3) as (frames, results, http):
         command = [sys.executable, "-m", "atomstream_service", "serve", "--config", str(folder / "settings.toml"), "--state", str(folder / "state")]
         command += ["--bundle", str(bundle), "--frames", f"tcp://{frames}", "--results", f"tcp://{results}", "--http", http]
-        process = subprocess.Popen(command, preexec_fn=enter, pass_fds=(its,))
+        command = [sys.executable, "-c", _ENTER, str(its), *(["nohup"] if nohup else []), *command]
+        process = subprocess.Popen(command, pass_fds=(its,), cwd=folder)
         os.close(its)
         try:
             assert ControlClient(f"http://{http}").wait_ready(60)

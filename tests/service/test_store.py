@@ -51,5 +51,13 @@ def test_a_database_that_has_lost_its_end_is_named_with_its_folder(tmp_path: Pat
     file = tmp_path / "atomstream.sqlite"
     file.write_bytes(file.read_bytes()[: 3 * 4096])
 
-    with pytest.raises(StoreUnusable, match=re.escape(str(tmp_path))):
-        restored(Store(tmp_path), CONFIGURED, lambda ref: True)
+    with pytest.raises(StoreUnusable, match=f"{re.escape(str(tmp_path))}.*damaged"):
+        Store(tmp_path)
+
+
+def test_a_folder_that_another_service_holds_is_said_to_be_held(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+
+    with pytest.raises(StoreUnusable, match=f"{re.escape(str(tmp_path))}.*another service holds it"):
+        Store(tmp_path)
+    first.close()

@@ -20,6 +20,7 @@ _MEANINGS = {
     422: "the request is not one that this route takes",
     423: "somebody else is in control",
     503: "the engine is away or busy; try again",
+    507: "the disk is full, and what can't be journalled is not done",
 }
 
 
@@ -75,7 +76,7 @@ def _statuses(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[
     if "{" in path:
         yield 404
     if "x-atomstream-lease" in taken:
-        yield from (409, 423)
+        yield from (409, 423, 507)
     if "if-match" in taken:
         yield 412
     if "requestBody" in operation:

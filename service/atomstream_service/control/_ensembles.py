@@ -102,7 +102,8 @@ class Ensembles:
                     expected_generation = error.generation
                 log.error("no way back to %s: %s", reference(bundle), error)
         tried = ", ".join(str(one.ensemble) for one in self._keeper.wish.earlier)
-        raise RequestRefused(409, "nothing_earlier", f"{tried} can't be used any more" if tried else "no other ensemble has been live before")
+        none = f"no ensemble that was live before {self._keeper.wish.live.ensemble} is left to go back to"
+        raise RequestRefused(409, "nothing_earlier", f"{tried} can't be used any more" if tried else none)
 
     @property
     def rollback_to(self) -> EnsembleRef | None:

@@ -67,7 +67,8 @@ class Store:
         try:
             self._database = _open(folder / "atomstream.sqlite")
         except sqlite3.DatabaseError as error:
-            raise StoreUnusable(f"the state in {folder} can't be used ({error}); another service may hold it, choose another --state") from error
+            hint = "another service holds it" if error.sqlite_errorcode == sqlite3.SQLITE_BUSY else "it is damaged, or can't be written to"
+            raise StoreUnusable(f"the state in {folder} can't be used ({error}): {hint}; choose another --state") from error
 
     def record(self, entry: Entry, state: Mapping[str, Any]) -> None:
         """Write a journal line and the state that it leads to, both or neither; listeners hear of it afterwards.
