@@ -14,7 +14,7 @@ from browsing import needs_browser, opened_page
 from conftest import make_plain_bundle
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
-from streaming import Stream, streaming
+from streaming import Stream, simulated_images, streaming
 
 from atomstream_client import FramePublisher
 from atomstream_models.bundle import pack
@@ -210,3 +210,19 @@ def test_what_can_be_no_token_is_asked_for_again(browser: Browser, tmp_path: Pat
         opened.close()
 
     assert errors == []
+
+
+def test_long_names_and_narrow_windows_leave_nothing_beside_the_window(browser: Browser, tmp_path: Path) -> None:
+    bundle = make_plain_bundle(tmp_path / "bundle", name="an-ensemble-with-a-very-long-name-of-perovskite-oxide-interface", version="12.4.1-selected-by-us")
+    source = "instrument-of-the-university-with-a-long-name/detector-number-one-haadf-segment-a"
+    image = simulated_images(1, SHAPE)[0].astype(np.float32)
+    with launched(tmp_path / "state", bundle=str(bundle.folder)) as service, _streaming_from(service, source, image), opened_page(browser, service) as page:
+        page.click("#tab-drift")
+        expect(page.locator("#drift select")).to_have_value(source)
+        for width in (360, 683, 1024, 1366):
+            page.set_viewport_size({"width": width, "height": 700})
+            page.wait_for_timeout(300)
+            beside = "[document.documentElement, document.querySelector('#drift')].some((one) => one.scrollWidth > one.clientWidth)"
+            assert page.evaluate(beside) is False, width
+            if width > 1000:
+                assert page.locator("#header").bounding_box()["height"] < 100  # type: ignore[index]
