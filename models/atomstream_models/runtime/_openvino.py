@@ -64,7 +64,8 @@ def openvino_ways(*, fast: bool) -> tuple[list[Way], str | None]:
 @cache
 def _core() -> Any:
     """OpenVINO's one core of this process; it is imported only where somebody asks for it, since that takes a while and it may not be there."""
-    # At every import OpenVINO would start a process that tells its maker so over the internet, and keep a number for this user; without this package it does not.
+    # At every import OpenVINO would start a process that tells its maker so over the internet, and keep a number for this user; with this package
+    # out of reach it does neither.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     openvino = import_module("openvino")
     # Where two threads make the process's first tensors at once, each waits for what the other holds, for ever: the binding makes ready for NumPy

@@ -51,7 +51,7 @@ MESSAGE: TypeAdapter[ViewMessage | LookMessage] = TypeAdapter(Annotated[ViewMess
 
 
 def hello_text(name: str | None, role: str | None, t: float) -> str:
-    """`hello`, the first message: the schema, who the page acts for, and this machine's time `t`, seconds since the epoch, by which frames' times are to be read."""
+    """`hello`, the first message: the schema, who the page acts for, and this machine's time `t`, seconds since the epoch, as frames' times are."""
     return json.dumps({"kind": "hello", "schema": "atomstream.live.v1", "name": name, "role": role, "t": t}, separators=(",", ":"))
 
 
