@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browsing import needs_browser, opened_page
-from conftest import make_plain_bundle
+from conftest import dots, make_plain_bundle
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, expect
 from streaming import Stream, simulated_images, streaming
@@ -226,3 +226,21 @@ def test_long_names_and_narrow_windows_leave_nothing_beside_the_window(browser: 
             assert page.evaluate(beside) is False, width
             if width > 1000:
                 assert page.locator("#header").bounding_box()["height"] < 100  # type: ignore[index]
+
+
+def test_frames_that_cannot_be_processed_are_not_told_as_none_and_distances_know_pixels_that_are_not_square(browser: Browser, tmp_path: Path) -> None:
+    bundle = make_plain_bundle(tmp_path / "bundle")
+    with launched(tmp_path / "state", bundle=str(bundle.folder)) as service, FramePublisher("test/scope", service.frames) as publisher:
+        publisher.wait_for_reader()
+        page = browser.new_page()
+        page.goto(service.url)
+        expect(page.locator(".empty")).to_have_text("Waiting for the first frame …")
+        publisher.publish(np.ones((1, 700), np.float32))
+        expect(page.locator(".empty")).to_contain_text("one frame has come and could not be processed")
+        image = dots((128, 160), [(30, 40), (30, 60), (60, 40), (60, 60)])
+        page.click("#tab-atom")
+        publisher.publish(image, pixel_size=(0.01, 0.03))
+        expect(page.locator(".inspector h3").first).to_contain_text("median 0.3 nm of 4 atoms")
+        publisher.publish(np.ones((1, 700), np.float32))
+        expect(page.locator(".old")).to_contain_text("one frame has come since and could not be processed", timeout=20_000)
+        page.close()

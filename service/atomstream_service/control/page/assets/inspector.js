@@ -101,12 +101,12 @@ export class Inspector {
     const frame = (await this.look({ layers: [], brightness: true }, [session, seq])) ?? current;
     const { atoms } = frame;
     const size = pixelNm(frame.report);
-    const mean = size ? Math.sqrt(size[0] * size[1]) : null;
+    const [down, right] = size ?? [1, 1];
     const across = columnOf(atoms, SIGMA_X);
-    const sigmas = columnOf(atoms, SIGMA_Y).map((down, k) => Math.hypot(down, across[k]));
-    this.distances.show([...neighbourDistances(atoms)].map((one) => one * (mean ?? 1)), mean ? nm : px);
+    const sigmas = columnOf(atoms, SIGMA_Y).map((one, k) => Math.hypot(one * down, across[k] * right));
+    this.distances.show([...neighbourDistances(atoms, size ?? undefined)], size ? nm : px);
     this.brightness.show([...(frame.brightness ?? [])], counts);
     this.strengths.show(columnOf(atoms, P), (value) => number(value, 2));
-    this.unsure.show(sigmas.map((one) => (mean ? 1000 * one * mean : one)), mean ? pm : px);
+    this.unsure.show(sigmas.map((one) => (size ? 1000 * one : one)), size ? pm : px);
   }
 }

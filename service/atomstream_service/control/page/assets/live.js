@@ -16,6 +16,8 @@ const OLD_S = 5;
 /** Layers are shown with hard pixels from this many CSS pixels a pixel on. */
 const SHARP_FROM = 2;
 
+const come = (frames) => (frames === 1 ? "one frame has come" : `${frames} frames have come`);
+
 /**
  * wanted : {layers, region, longest_px} is asked for through `ask(view, frame)` whenever what is to be seen has changed
  * chosen(frame, number) : an atom was clicked; number -1 for none
@@ -27,6 +29,8 @@ export class LiveView {
   #isGone = false;
   #source = null;
   #ahead = 0;
+  #rejected = 0;
+  #rejectedBefore = 0;
   #timer = null;
   #steps = null;
   #chosen = -1;
@@ -97,8 +101,11 @@ export class LiveView {
     if (!names.includes(this.layer)) this.setLayer("frame");
   }
 
-  /** Where frames come from; where that is more than one place, one of them can be followed. */
-  setSources(names) {
+  /** Where frames come from, and how they fared; where that is more than one place, one of them can be followed. */
+  setStreams(streams) {
+    const names = Object.keys(streams);
+    this.#rejected = Object.entries(streams).reduce((sum, [name, { dropped }]) => sum + (this.#source === null || name === this.#source ? dropped?.rejected ?? 0 : 0), 0);
+    if (!this.#frame && this.#rejected) fill(this.empty, `${come(this.#rejected)} and could not be processed; the service's log says why.`);
     if (this.#source !== null && !names.includes(this.#source)) this.#source = null;
     if (names.join("\n") === [...this.sources.options].slice(1).map((one) => one.value).join("\n")) return;
     this.sourceBox.hidden = names.length < 2;
@@ -158,6 +165,7 @@ export class LiveView {
     this.#since = performance.now();
     this.#frame = frame;
     this.#isGone = false;
+    this.#rejectedBefore = this.#rejected;
     // No picture of one frame is shown with the atoms of another.
     const picture = frame.pictures.find((one) => one.use === "layer");
     this.#picture = picture ? { picture, region: frame.region, canvas: painted(picture, rampOf(picture.name), this.#picture?.canvas) } : null;
@@ -184,7 +192,9 @@ export class LiveView {
     const seconds = Date.now() / 1000 - this.#ahead - report.t_recv;
     fill(this.age, live && !this.paused ? `age ${ago(seconds)}` : `kept, ${ago(seconds)} old`);
     const silent = (performance.now() - this.#since) / 1000;
-    fill(this.old, live && !this.paused && silent > Math.max(OLD_S, 5 * this.#usual) ? `▲ no frame has come for ${ago(silent)}` : "");
+    const lost = this.#rejected - this.#rejectedBefore;
+    const told = lost > 0 ? `${come(lost)} since and could not be processed; the service's log says why` : `no frame has come for ${ago(silent)}`;
+    fill(this.old, live && !this.paused && silent > Math.max(OLD_S, 5 * this.#usual) ? `▲ ${told}` : "");
   }
 
   async togglePause() {

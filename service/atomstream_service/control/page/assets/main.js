@@ -86,7 +86,7 @@ async function start() {
   connection.addEventListener("state", ({ detail }) => {
     header.show(detail);
     live.setMembers(Object.keys(detail.status.members), detail.status.ensemble.generation);
-    live.setSources(Object.keys(detail.status.streams));
+    live.setStreams(detail.status.streams);
     members.show(detail);
     drift.show(detail);
     ensembles.show(detail);
