@@ -27,4 +27,10 @@ class ExtraMissing(InputError):
 
 def wrong_keys(error: ValidationError, whole: str) -> list[str]:
     """What is wrong with each key of a tree of settings, a phrase each; `whole` stands where no single key is to blame."""
-    return [f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}" for problem in error.errors()]
+    problems = error.errors()
+    places = [problem["loc"] for problem in problems]
+    # A list whose items are wrong is also told to be too short for what is left of it.
+    inner = [
+        problem for problem in problems if not any(len(place) > len(problem["loc"]) > 0 and place[: len(problem["loc"])] == problem["loc"] for place in places)
+    ]
+    return [f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg'].removeprefix('Value error, ')}" for problem in inner]

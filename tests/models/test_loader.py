@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -149,6 +150,13 @@ def test_openvino_is_not_even_imported_where_onnx_runtime_is_asked_for() -> None
     script = "import sys\nfrom atomstream_models.runtime import ways_here\nways_here('cpu', 'onnxruntime', 'fast')\nsys.exit('openvino' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    asked = "import sys; from atomstream_models.runtime._openvino import openvino_ways; openvino_ways(fast=False); print(sys.modules['openvino_telemetry'])"
+    told = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True, env={**os.environ, "HOME": str(tmp_path)}).stdout
+    assert told == "None\n"
+    assert not (tmp_path / "intel").exists()
 
 
 def test_what_failed_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

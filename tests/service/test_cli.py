@@ -219,3 +219,16 @@ def test_what_a_training_command_refuses_is_refused_by_atomstream(tmp_path: Path
 
     assert done.returncode == 1
     assert "atomstream: 'nowhere' is neither a recipe (" in done.stderr
+
+
+def test_an_interrupt_while_a_command_is_being_imported_ends_it_without_a_traceback() -> None:
+    interrupted = (
+        "import sys, atomstream_service.cli as cli\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'numpy': import signal; signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "sys.exit(cli.main(['serve', '--help']))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", interrupted], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "")

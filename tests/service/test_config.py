@@ -68,3 +68,10 @@ def test_an_unknown_variable_is_refused_by_name() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml"):
         load_config(tmp_path / "none.toml")
+
+
+def test_what_is_wrong_with_an_address_is_said_once_and_in_plain_words() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(flags={"frames": [{"endpoint": "udp://x"}], "http": "nonsense"})
+
+    assert str(refused.value) == "frames.0.endpoint: 'udp://x' is not tcp://HOST:PORT; http: 'nonsense' is not HOST:PORT"

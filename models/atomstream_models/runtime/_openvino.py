@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -63,6 +64,9 @@ def openvino_ways(*, fast: bool) -> tuple[list[Way], str | None]:
 @cache
 def _core() -> Any:
     """OpenVINO's one core of this process; it is imported only where somebody asks for it, since that takes a while and it may not be there."""
+    # At every import OpenVINO would start a process that tells its maker so over the internet, and keep a number for this user; with this package
+    # out of reach it does neither.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     openvino = import_module("openvino")
     # Where two threads make the process's first tensors at once, each waits for what the other holds, for ever: the binding makes ready for NumPy
     # under a lock, and lets go of the interpreter's meanwhile.

@@ -33,7 +33,13 @@ _COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code, 0 only for success."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # also while a command's modules are imported, which takes a second or more
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="atomstream", description="Real-time atom finding beside a scanning transmission electron microscope.")
     parser.add_argument("--version", action="version", version=f"atomstream {version('atomstream')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -43,8 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code: int = given.run(given)
-    except KeyboardInterrupt:
-        return 130
     except Exception as error:
         if not isinstance(error, _told_in_a_line()):
             raise

@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         "export",
         help="write the atoms of a recording for other programs",
         description="Write the atoms of a recording, one row an atom: frame, y, x (pixels), class, p, p_std, votes, sigma_y, sigma_x, area, id, and y_nm, x_nm "
-        "where the pixel size is known. Extended XYZ has positions in Å; .npz has an array (row, column, class) for each frame, as AtomAI's coordinates; "
+        "where the pixel size is known. Extended XYZ is in angstrom; .npz has an array (row, column, class) for each frame, as AtomAI's coordinates; "
         ".hspy is a signal of HyperSpy with the frames and their atoms.",
         epilog="An output may replace a file of its own kind. Parquet needs the extra `parquet`, extended XYZ the extra `structures`, .hspy the extra "
         "`hyperspy`.",

@@ -135,7 +135,8 @@ class Supervisor:
         self._starts += 1
         spec = Path(self._folder.name) / f"spec-{self._starts}.json"
         spec.write_text(self._make_spec(self._endpoint()).model_dump_json(), encoding="utf-8")
-        process = subprocess.Popen([sys.executable, "-m", "atomstream_service.engine", str(spec)], stdin=subprocess.PIPE)
+        # In a group of its own, an interrupt at the terminal does not end it while it still imports; it ends with what it is told through its input.
+        process = subprocess.Popen([sys.executable, "-m", "atomstream_service.engine", str(spec)], stdin=subprocess.PIPE, process_group=0)
         self._process = process
         self.commands = CommandClient(self._endpoint(), lambda: process.poll() is None)
         self.pid = process.pid

@@ -98,8 +98,9 @@ class Page:
         try:
             reply = await run_in_threadpool(self._service.call, "view", arguments)
         except CommandRefused as error:
-            if wanted.frame is not None or isinstance(wanted, LookMessage):
-                await self._send_text(refused_text(error.code, str(error)))
+            look = wanted.id if isinstance(wanted, LookMessage) else None
+            if wanted.frame is not None or look is not None:
+                await self._send_text(refused_text(error.code, str(error), look))
             return
         if isinstance(wanted, ViewMessage):
             report = reply.body["report"]

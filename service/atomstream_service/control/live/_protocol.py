@@ -50,9 +50,9 @@ MESSAGE: TypeAdapter[ViewMessage | LookMessage] = TypeAdapter(Annotated[ViewMess
 """What a page may say."""
 
 
-def hello_text(name: str | None, role: str | None) -> str:
-    """`hello`, the first message: the schema, and who the page acts for."""
-    return json.dumps({"kind": "hello", "schema": "atomstream.live.v1", "name": name, "role": role}, separators=(",", ":"))
+def hello_text(name: str | None, role: str | None, t: float) -> str:
+    """`hello`, the first message: the schema, who the page acts for, and this machine's time `t`, seconds since the epoch, as frames' times are."""
+    return json.dumps({"kind": "hello", "schema": "atomstream.live.v1", "name": name, "role": role, "t": t}, separators=(",", ":"))
 
 
 def state_text(state: Mapping[str, Any]) -> str:
@@ -60,9 +60,9 @@ def state_text(state: Mapping[str, Any]) -> str:
     return json.dumps({"kind": "state", **state}, separators=(",", ":"))
 
 
-def refused_text(code: str, message: str) -> str:
-    """`refused`: what the page asked for can't be had."""
-    return json.dumps({"kind": "refused", "code": code, "message": message}, separators=(",", ":"))
+def refused_text(code: str, message: str, look: int | None = None) -> str:
+    """`refused`: what the page asked for can't be had; `look` is the `id` of the look that it answers, null where it answers something else."""
+    return json.dumps({"kind": "refused", "code": code, "message": message, "look": look}, separators=(",", ":"))
 
 
 def frame_bytes(body: Mapping[str, Any], buffers: Sequence[Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def live_routes(service: Service) -> APIRouter:
     async def live(socket: WebSocket) -> None:
         caller: Caller = socket.state.caller
         await socket.accept()
-        await socket.send_text(hello_text(caller.name, caller.role))
+        await socket.send_text(hello_text(caller.name, caller.role, time.time()))
         headers = dict(socket.headers)
         await Page(socket, service, frames, board, lambda: service.gatekeeper.still_admits(caller, headers)).run()
 

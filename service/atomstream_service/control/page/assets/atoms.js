@@ -68,8 +68,8 @@ export function nearestTo(atoms, y, x, reach) {
   return Math.sqrt(least) <= Math.max(reach, radius) ? nearest : -1;
 }
 
-/** Distance from each atom to its nearest neighbour, in pixels; Infinity for a lone one. */
-export function neighbourDistances(atoms) {
+/** Distance from each atom to its nearest neighbour, in the unit of a pixel's size (down, across); Infinity for a lone one. */
+export function neighbourDistances(atoms, [down, across] = [1, 1]) {
   const n = countOf(atoms);
   const order = Array.from({ length: n }, (_, k) => k).sort((a, b) => atoms[a * ATOM_COLUMNS + Y] - atoms[b * ATOM_COLUMNS + Y]);
   const distances = new Float64Array(n).fill(Infinity);
@@ -77,9 +77,9 @@ export function neighbourDistances(atoms) {
     const a = order[i] * ATOM_COLUMNS;
     for (let j = i + 1; j < n; j++) {
       const b = order[j] * ATOM_COLUMNS;
-      const dy = atoms[b + Y] - atoms[a + Y];
-      if (dy >= distances[order[i]] && dy >= 64) break;
-      const apart = Math.hypot(dy, atoms[b + X] - atoms[a + X]);
+      const dy = (atoms[b + Y] - atoms[a + Y]) * down;
+      if (dy >= distances[order[i]] && dy >= 64 * down) break;
+      const apart = Math.hypot(dy, (atoms[b + X] - atoms[a + X]) * across);
       if (apart < distances[order[i]]) distances[order[i]] = apart;
       if (apart < distances[order[j]]) distances[order[j]] = apart;
       if (dy > distances[order[i]] && dy > distances[order[j]]) break;

@@ -41,8 +41,13 @@ export class StripChart {
     this.#plot.setData([x, ...series.map((one) => one.values)]);
   }
 
-  #make(series) {
+  clear() {
     this.#plot?.destroy();
+    this.#plot = null;
+  }
+
+  #make(series) {
+    this.clear();
     this.#series = series;
     const em = this.#em;
     const font = `${0.8 * em}px system-ui`;

@@ -73,7 +73,7 @@ export class Connection extends EventTarget {
   }
 
   #heard(message) {
-    if (message.look !== undefined && message.look !== null) this.#answerLook(message.look, null);
+    if (message.kind === "refused" && message.look !== null) return this.#answerLook(message.look, null);
     this.#tell(message.kind, message);
   }
 

@@ -1,17 +1,31 @@
 // Elements, short messages and questions.
 
-/** An element: `properties` are set on it, `on…` functions listen, `data` and `aria` are attributes, `acts` is the role that it is for; children may be text. */
+/** What listens to an element that `el` made: [event, function]. */
+const LISTENERS = new WeakMap();
+
+function listen(element, listeners) {
+  for (const [event, act] of LISTENERS.get(element) ?? []) element.removeEventListener(event, act);
+  for (const [event, act] of listeners) element.addEventListener(event, act);
+  LISTENERS.set(element, listeners);
+}
+
+/**
+ * An element: `properties` are set on it, `on…` functions listen, `data` and `aria` are attributes, `acts` is the role that it is for; children may be text.
+ * The second click of a double click does nothing on what acts.
+ */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
+  const listeners = [];
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) listeners.push([name.slice(2), name === "onclick" && properties.acts ? (event) => event.detail > 1 || value(event) : value]);
     else if (name === "acts") made.dataset.acts = value;
     else if (name === "data") Object.assign(made.dataset, value);
     else if (name === "aria") for (const [key, said] of Object.entries(value)) made.setAttribute(`aria-${key}`, said);
     else if (name in made && name !== "list" && name !== "role") made[name] = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
+  listen(made, listeners);
   made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
@@ -23,6 +37,43 @@ export function fill(parent, ...children) {
     return parent;
   }
   parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return parent;
+}
+
+/** Whether one takes the place of the other: nothing under the pointer becomes something else, so rows have a `data-key`, and buttons their words. */
+function isSame(one, other) {
+  if (one.nodeName !== other.nodeName || one.dataset?.key !== other.dataset?.key) return false;
+  return one.nodeName !== "BUTTON" || one.textContent === other.textContent;
+}
+
+function become(there, wanted) {
+  if (there.nodeType === Node.TEXT_NODE) {
+    if (there.data !== wanted.data) there.data = wanted.data;
+    return;
+  }
+  for (const { name } of [...there.attributes]) if (!wanted.hasAttribute(name)) there.removeAttribute(name);
+  for (const { name, value } of wanted.attributes) if (there.getAttribute(name) !== value) there.setAttribute(name, value);
+  listen(there, LISTENERS.get(wanted) ?? []);
+  renew(there, ...wanted.childNodes);
+}
+
+/**
+ * Give an element these children, of which those that are there already stay, with what is new about them: what has the focus, or is being pressed, is not
+ * taken from under a hand by news of something else. No reference to a child may be kept.
+ */
+export function renew(parent, ...children) {
+  const wanted = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  const there = [...parent.childNodes];
+  const next = wanted.map((child) => {
+    const made = child instanceof Node ? child : document.createTextNode(child);
+    const at = there.findIndex((one) => isSame(one, made));
+    if (at < 0) return made;
+    const [kept] = there.splice(at, 1);
+    become(kept, made);
+    return kept;
+  });
+  for (const one of there) one.remove();
+  next.forEach((one, k) => parent.childNodes[k] === one || parent.insertBefore(one, parent.childNodes[k] ?? null));
   return parent;
 }
 

@@ -1,7 +1,7 @@
 // Drift: what has changed, how it came, and the button that does what is advised.
 
 import { StripChart } from "./chart.js";
-import { el, fill, toast } from "./dom.js";
+import { el, fill, renew, toast } from "./dom.js";
 import { DriftHistory } from "./history.js";
 import { number, percent } from "./units.js";
 import { signal } from "./words.js";
@@ -55,10 +55,12 @@ export class Drift {
     const standing = this.#latest?.drift?.[this.#source];
     if (!standing) {
       fill(this.calm, "No frame has been judged yet.");
+      fill(this.list);
+      for (const { chart, key } of Object.values(this.charts)) chart.clear(), fill(key);
       return;
     }
     const alarms = alarmsOf(standing);
-    fill(this.list, ...alarms.map((alarm) => this.#alarm(alarm)));
+    renew(this.list, ...alarms.map((alarm) => this.#alarm(alarm)));
     const learned = Math.min(...Object.values(standing.members).filter((one) => one.used).map((one) => one.learned), standing.scene.learned, standing.instrument.learned);
     const told = alarms.length ? "" : learned < 1 ? `Still learning what is normal here: ${percent(learned)} of the frames that it takes.` : "No alarm.";
     fill(this.calm, told, ...(standing.advice.length ? standing.advice.map((one) => el("p", { className: "advice" }, sentence(one, standing.members))) : []));
@@ -71,7 +73,7 @@ export class Drift {
     const act = subject in this.#latest.members
       ? state === "enabled" && el("button", { className: "primary", acts: "operator", onclick: () => this.members.set(subject, "disabled") }, `Take ${subject} out`)
       : subject === "scene" && el("button", { className: "primary", acts: "operator", onclick: () => this.open("refine") }, "Refine on the last frames");
-    return el("li", { data: { alarm: subject } }, el("b", {}, title), el("span", {}, ` ${signal(alarm.signal)}, since frame ${alarm.since}`, alarm.over ? "; over by now" : ""), el("span", { className: "space" }), act, acknowledge);
+    return el("li", { data: { alarm: subject, key: `${subject} ${title}` } }, el("b", {}, title), el("span", {}, ` ${signal(alarm.signal)}, since frame ${alarm.since}`, alarm.over ? "; over by now" : ""), el("span", { className: "space" }), act, acknowledge);
   }
 
   async #acknowledge(subject) {

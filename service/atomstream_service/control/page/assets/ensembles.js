@@ -1,6 +1,6 @@
 // Ensembles: bring one, compare it beside the live one, make it live, go back; and who did what.
 
-import { el, fill, toast } from "./dom.js";
+import { el, fill, renew, toast } from "./dom.js";
 import { may } from "./roles.js";
 import { bytes, clock, day, ms, number, percent } from "./units.js";
 import { MEMBER_STATES } from "./words.js";
@@ -10,7 +10,7 @@ const USES = { live: "live", last_good: "the last good one", candidate: "beside 
 export class Ensembles {
   #latest = null;
   #journal = 0;
-  #lines = [];
+  #isChanging = false;
 
   constructor(api, open) {
     Object.assign(this, { api, open });
@@ -50,9 +50,15 @@ export class Ensembles {
       this.#report(entry.report, `${entry.name} ${entry.version} is registered.`);
       await this.#read();
     } catch (problem) {
-      this.#report(problem.body?.report, `${file.name} is refused. ${problem.body?.report ? "" : problem.message}`);
+      this.#report(problem.body.report, `${file.name} ${problem.status ? `is refused. ${problem.body.report ? "" : problem.message}` : await this.#whyNotSent(problem)}`);
     }
     this.input.value = "";
+  }
+
+  /** A browser does not say whether the service is gone or the file can't be read, as a folder that was dropped. */
+  async #whyNotSent({ message }) {
+    const isThere = await this.api.get("/v1/status").then(() => true, () => false);
+    return isThere ? "can't be read here. Of a folder, `atomstream bundle pack` makes a file that can be brought." : `has not been sent: ${message}.`;
   }
 
   async activate(name, version, mode) {
@@ -84,7 +90,10 @@ export class Ensembles {
     });
   }
 
+  /** One at a time: who is impatient and clicks again has not asked for the next change. */
   async #change(meanwhile, act) {
+    if (this.#isChanging) return;
+    this.#isChanging = true;
     const waiting = meanwhile ? toast(meanwhile) : null;
     try {
       const { told, undo } = await act();
@@ -93,6 +102,7 @@ export class Ensembles {
       toast(`Not done: ${problem.message}`, { kind: "bad" });
     }
     waiting?.remove();
+    this.#isChanging = false;
     await this.#read();
   }
 
@@ -101,8 +111,8 @@ export class Ensembles {
       const [{ ensembles, rollback_to: back }, { entries }] = await Promise.all([this.api.get("/v1/ensembles"), this.api.get("/v1/journal?limit=100")]);
       this.back.disabled = !back;
       fill(this.back, back ? `Roll back to ${back.name} ${back.version}` : "Roll back");
-      fill(this.list, ...ensembles.map((one) => this.#row(one)));
-      fill(this.timeline, ...entries.reverse().map(line));
+      renew(this.list, ...ensembles.map((one) => this.#row(one)));
+      renew(this.timeline, ...entries.reverse().map(line));
     } catch (problem) {
       toast(problem.message, { kind: "bad" });
     }
@@ -113,7 +123,7 @@ export class Ensembles {
     const isIdle = use === "none" || use === "earlier";
     return el(
       "li",
-      { data: { use: use ?? "" } },
+      { data: { use: use ?? "", key: `${name} ${version}` } },
       el("div", {}, el("b", {}, `${name} ${version}`), " ", el("span", { className: "use" }, USES[use] ?? use), el("br"), el("small", {}, `${source} by ${actor}, ${day(Date.parse(added) / 1000)}, ${bytes(size)}`)),
       el("span", { className: "space" }),
       use !== "live" && use !== "candidate" && act("Compare", "Run it beside the live one on every Nth frame; it never counts", () => this.activate(name, version, "shadow")),
@@ -141,7 +151,7 @@ export class Ensembles {
         el("div", { className: "buttons", acts: "operator" }, el("button", { onclick: () => this.dropCandidate() }, "Take it off"), el("button", { className: "primary", onclick: () => this.activate(candidate.name, candidate.version, "live") }, "Make it live")),
       );
     }
-    fill(this.compare, ...parts);
+    renew(this.compare, ...parts);
   }
 
   #report(report, text) {

@@ -35,6 +35,7 @@ export class Header {
   show({ status }) {
     const { engine, ensemble, streams } = status;
     fill(this.name, ensemble.name, el("small", {}, ` version ${ensemble.version}`));
+    this.name.title = this.name.textContent;
     this.engine.dataset.state = engine.state;
     fill(this.engine, engine.state === "ready" ? `${engine.runtime ?? ""}, ${engine.bits ?? ""}` : engine.state);
     const dropped = Object.values(streams).flatMap((one) => Object.entries(one.dropped ?? {})).filter(([, count]) => count);

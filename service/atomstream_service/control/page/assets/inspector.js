@@ -17,6 +17,7 @@ const counts = (value) => `${number(value)} counts`;
 /** look(view, frame) : a frame's layers, once; current() : the frame that is shown. */
 export class Inspector {
   #timer = null;
+  #choice = 0;
 
   constructor(look, current) {
     Object.assign(this, { look, current });
@@ -49,7 +50,9 @@ export class Inspector {
 
   /** Show an atom of a frame; number -1 for none. */
   async choose(frame, k) {
+    const choice = ++this.#choice;
     this.element.classList.toggle("chosen", k >= 0);
+    this.patches.classList.toggle("coming", k >= 0);
     if (k < 0) {
       fill(this.title, "No atom chosen");
       fill(this.facts);
@@ -62,7 +65,9 @@ export class Inspector {
     const region = [y - PATCH_PX, x - PATCH_PX, y + PATCH_PX + 1, x + PATCH_PX + 1];
     const layers = ["frame", "mean", "std", ...frame.report.members_used.map((id) => `member:${id}`)];
     const shown = await this.look({ layers, region, longest_px: 256, seen: true, brightness: true }, [frame.report.session, frame.report.seq]);
-    if (!shown) return;
+    if (choice !== this.#choice) return;
+    this.patches.classList.remove("coming");
+    if (!shown) return void fill(this.patches, el("p", { className: "soft" }, "The surroundings can't be shown: this frame is no longer kept, or the service does not answer."));
     if (!shown.again) this.#tell(frame, k, shown.brightness[k]);
     const members = Object.keys(shown.votes);
     const caption = (name) => {
@@ -90,17 +95,18 @@ export class Inspector {
   }
 
   async #measure() {
-    const report = this.current()?.report;
-    const frame = report && (await this.look({ layers: [], brightness: true }, [report.session, report.seq]));
-    if (!frame) return;
+    const current = this.current();
+    if (!current) return;
+    const { session, seq } = current.report;
+    const frame = (await this.look({ layers: [], brightness: true }, [session, seq])) ?? current;
     const { atoms } = frame;
     const size = pixelNm(frame.report);
-    const mean = size ? Math.sqrt(size[0] * size[1]) : null;
+    const [down, right] = size ?? [1, 1];
     const across = columnOf(atoms, SIGMA_X);
-    const sigmas = columnOf(atoms, SIGMA_Y).map((down, k) => Math.hypot(down, across[k]));
-    this.distances.show([...neighbourDistances(atoms)].map((one) => one * (mean ?? 1)), mean ? nm : px);
-    this.brightness.show([...frame.brightness], counts);
+    const sigmas = columnOf(atoms, SIGMA_Y).map((one, k) => Math.hypot(one * down, across[k] * right));
+    this.distances.show([...neighbourDistances(atoms, size ?? undefined)], size ? nm : px);
+    this.brightness.show([...(frame.brightness ?? [])], counts);
     this.strengths.show(columnOf(atoms, P), (value) => number(value, 2));
-    this.unsure.show(sigmas.map((one) => (mean ? 1000 * one * mean : one)), mean ? pm : px);
+    this.unsure.show(sigmas.map((one) => (size ? 1000 * one : one)), size ? pm : px);
   }
 }

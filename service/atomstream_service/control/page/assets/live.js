@@ -16,6 +16,8 @@ const OLD_S = 5;
 /** Layers are shown with hard pixels from this many CSS pixels a pixel on. */
 const SHARP_FROM = 2;
 
+const come = (frames) => (frames === 1 ? "one frame has come" : `${frames} frames have come`);
+
 /**
  * wanted : {layers, region, longest_px} is asked for through `ask(view, frame)` whenever what is to be seen has changed
  * chosen(frame, number) : an atom was clicked; number -1 for none
@@ -23,7 +25,12 @@ const SHARP_FROM = 2;
  */
 export class LiveView {
   #frame = null;
-  #canvases = new Map();
+  #picture = null;
+  #isGone = false;
+  #source = null;
+  #ahead = 0;
+  #rejected = 0;
+  #rejectedBefore = 0;
   #timer = null;
   #steps = null;
   #chosen = -1;
@@ -58,6 +65,8 @@ export class LiveView {
 
   #build(element) {
     this.canvas = el("canvas", { tabIndex: 0, aria: { label: "The frame with its atoms. Plus and minus zoom, arrows move, 0 shows all, space pauses." } });
+    this.sources = el("select", { id: "source", onchange: () => this.#setSource(this.sources.value) });
+    this.sourceBox = el("label", { hidden: true, title: "Frames come from several" }, "Source ", this.sources);
     this.select = el("select", { id: "layer", onchange: () => this.setLayer(this.select.value) });
     const box = (label, name) => el("label", {}, el("input", { type: "checkbox", checked: this[name], data: { box: name }, onchange: (event) => { this[name] = event.target.checked; this.draw(); } }), ` ${label}`);
     this.pauseButton = el("button", { className: "pause", title: "Key: space", onclick: () => this.togglePause() }, "Pause");
@@ -74,7 +83,7 @@ export class LiveView {
     this.colourbar = el("div", { className: "colourbar" });
     this.empty = el("p", { className: "empty" }, "Waiting for the first frame …");
     element.append(
-      el("div", { className: "tools" }, el("label", {}, "Layer ", this.select), this.atomsBox, this.haloBox, el("span", { className: "space" }), this.back, this.pauseButton, this.forth),
+      el("div", { className: "tools" }, this.sourceBox, el("label", {}, "Layer ", this.select), this.atomsBox, this.haloBox, el("span", { className: "space" }), this.back, this.pauseButton, this.forth),
       el("div", { className: "stage" }, this.canvas, this.empty, this.bar, this.colourbar, this.legend),
       el("div", { className: "below" }, this.counts, this.flags),
     );
@@ -88,8 +97,41 @@ export class LiveView {
     if (members.join() === this.members.join() && this.select.options.length) return;
     this.members = members;
     const names = ["frame", "mean", "std", ...members.map((one) => `member:${one}`)];
-    if (!names.includes(this.layer)) this.layer = "frame";
     fill(this.select, ...names.map((name) => el("option", { value: name, selected: name === this.layer }, layerName(name))));
+    if (!names.includes(this.layer)) this.setLayer("frame");
+  }
+
+  /** Where frames come from, and how they fared; where that is more than one place, one of them can be followed. */
+  setStreams(streams) {
+    const names = Object.keys(streams);
+    this.#rejected = Object.entries(streams).reduce((sum, [name, { dropped }]) => sum + (this.#source === null || name === this.#source ? dropped?.rejected ?? 0 : 0), 0);
+    if (!this.#frame && this.#rejected) fill(this.empty, `${come(this.#rejected)} and could not be processed; the service's log says why.`);
+    if (this.#source !== null && !names.includes(this.#source)) this.#source = null;
+    if (names.join("\n") === [...this.sources.options].slice(1).map((one) => one.value).join("\n")) return;
+    this.sourceBox.hidden = names.length < 2;
+    fill(this.sources, el("option", { value: "" }, "all, as they come"), ...names.map((name) => el("option", { value: name, selected: name === this.#source }, name)));
+  }
+
+  #setSource(name) {
+    this.#source = name || null;
+    this.request();
+  }
+
+  /** Whether a frame is of the source that is followed. */
+  takes({ report, live }) {
+    return !live || this.#source === null || report.source === this.#source;
+  }
+
+  /** The service's time, seconds since the epoch: clocks of other machines go wrong, above all where there is no internet. */
+  setClock(t) {
+    this.#ahead = Date.now() / 1000 - t;
+  }
+
+  /** The frame that is looked at can't be had. */
+  refused({ code }) {
+    if (!this.paused || code !== "no_frame") return;
+    this.#isGone = true;
+    this.draw();
   }
 
   setLayer(name) {
@@ -122,13 +164,11 @@ export class LiveView {
     this.#usual = this.#since ? 0.8 * this.#usual + 0.2 * apart : 0;
     this.#since = performance.now();
     this.#frame = frame;
-    for (const picture of frame.pictures) {
-      if (picture.use !== "layer") continue;
-      const kept = this.#canvases.get(picture.name);
-      this.#canvases.set(picture.name, { picture, region: frame.region, canvas: painted(picture, rampOf(picture.name), kept?.canvas) });
-    }
-    // What was asked for and did not come, this frame does not have.
-    if (frame.layers.includes(this.layer) && !frame.pictures.some((one) => one.use === "layer" && one.name === this.layer)) this.#canvases.delete(this.layer);
+    this.#isGone = false;
+    this.#rejectedBefore = this.#rejected;
+    // No picture of one frame is shown with the atoms of another.
+    const picture = frame.pictures.find((one) => one.use === "layer");
+    this.#picture = picture ? { picture, region: frame.region, canvas: painted(picture, rampOf(picture.name), this.#picture?.canvas) } : null;
     this.viewport.setFrame(frame.report.shape);
     this.#tell(frame);
     this.draw();
@@ -137,7 +177,10 @@ export class LiveView {
   /** The atom that is marked, found again in another frame. */
   #follow(frame) {
     const before = this.#frame;
-    if (!before || this.#chosen < 0 || before.report.seq === frame.report.seq) return;
+    if (!before || this.#chosen < 0) return;
+    const isOf = ({ report }) => [report.session, report.seq, report.ensemble.generation].join();
+    if (isOf(before) === isOf(frame)) return;
+    if (before.report.source !== frame.report.source) return void (this.#chosen = -1);
     const [y, x] = rowOf(before.atoms, this.#chosen);
     this.#chosen = nearestTo(frame.atoms, y, x, 0);
   }
@@ -146,10 +189,12 @@ export class LiveView {
   #tick() {
     if (!this.#frame) return;
     const { report, live } = this.#frame;
-    const seconds = Date.now() / 1000 - report.t_recv;
+    const seconds = Date.now() / 1000 - this.#ahead - report.t_recv;
     fill(this.age, live && !this.paused ? `age ${ago(seconds)}` : `kept, ${ago(seconds)} old`);
     const silent = (performance.now() - this.#since) / 1000;
-    fill(this.old, live && !this.paused && silent > Math.max(OLD_S, 5 * this.#usual) ? `▲ no frame has come for ${ago(silent)}` : "");
+    const lost = this.#rejected - this.#rejectedBefore;
+    const told = lost > 0 ? `${come(lost)} since and could not be processed; the service's log says why` : `no frame has come for ${ago(silent)}`;
+    fill(this.old, live && !this.paused && silent > Math.max(OLD_S, 5 * this.#usual) ? `▲ ${told}` : "");
   }
 
   async togglePause() {
@@ -168,19 +213,25 @@ export class LiveView {
   /** Look at another frame of the ring. */
   async step(by) {
     if (!this.paused) await this.togglePause();
-    // The frame that was shown last comes into the ring a little later than onto the page.
-    if (this.paused && this.#place() < 0) this.#steps = await this.ring().catch(() => null);
-    if (!this.paused || !this.#steps) return;
+    // The frame that was shown last comes into the ring a little later than onto the page, and in time all of them leave it.
+    const steps = await this.ring().catch(() => this.#steps);
+    if (!this.paused || !steps?.length) return;
+    this.#steps = steps;
     const at = this.#place();
-    const next = this.#steps[Math.min(Math.max((at < 0 ? this.#steps.length : at) + by, 0), this.#steps.length - 1)];
+    // The oldest are gone before they could be shown.
+    const to = at < 0 ? Math.floor(steps.length / 4) : at + by;
+    const next = steps[Math.min(Math.max(to, 0), steps.length - 1)];
     if (!next) return;
     this.paused = next;
     this.request();
   }
 
-  /** Where in the ring the frame is that is looked at; -1 where it is not there. */
+  /** Where in the ring the frame is that is looked at: one past its end where it is not there yet, -1 where it is there no more. */
   #place() {
-    return (this.#steps ?? []).findIndex(([session, seq]) => session === this.paused[0] && seq === this.paused[1]);
+    const [session, seq] = this.paused;
+    const at = this.#steps.findIndex((one) => one[0] === session && one[1] === seq);
+    if (at >= 0) return at;
+    return this.#steps.some((one) => one[0] === session && one[1] < seq) ? this.#steps.length : -1;
   }
 
   choose(number) {
@@ -196,9 +247,10 @@ export class LiveView {
     context.fillStyle = "#000";
     context.fillRect(0, 0, viewport.width, viewport.height);
     if (!this.#frame) return;
-    const shown = this.#canvases.get(this.layer);
+    const shown = this.#picture?.picture.name === this.layer ? this.#picture : null;
     this.empty.hidden = Boolean(shown);
-    fill(this.empty, `${layerName(this.layer)}: not run on this frame`);
+    const why = this.#isGone ? "the service no longer keeps this frame" : this.#frame.layers.includes(this.layer) ? "not run on this frame" : "is coming …";
+    fill(this.empty, `${layerName(this.layer)}: ${why}`);
     if (shown) {
       const [top, left, bottom, right] = shown.region;
       const [x, y] = viewport.toScreen(top - 0.5, left - 0.5);
@@ -219,6 +271,7 @@ export class LiveView {
         el("b", {}, `${count} atoms`),
         el("span", {}, `${report.members_used.length} of ${report.members_total} members`),
         el("span", {}, `frame ${report.seq}`),
+        !this.sourceBox.hidden && el("span", {}, `from ${report.source}`),
         el("span", { title: "from the frame's arrival to its answer" }, ms(report.latency_ms.total)),
         this.age,
         this.old,

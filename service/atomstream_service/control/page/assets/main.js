@@ -14,9 +14,12 @@ import { Panels } from "./panels.js";
 import { Refine } from "./refine.js";
 
 const TOKEN = "atomstream-token";
+/** Neither a header nor a WebSocket takes anything. */
+const WELL_FORMED = /^[\w.-]+$/;
 
-/** Why a token is not let in; null where it is. */
+/** Why a token is not let in; null where it is, or where nobody can say. */
 async function refusalOf(token) {
+  if (token && !WELL_FORMED.test(token)) return new Error("this is no token: it has other characters than letters, digits, dots, hyphens and underscores");
   const problem = await new Api(token).get("/v1/status").then(() => null, (error) => error);
   return problem?.status === 401 || problem?.status === 403 ? problem : null;
 }
@@ -72,11 +75,18 @@ async function start() {
     // A new page asks for another token.
     if (!detail.up && (await refusalOf(token))) location.reload();
   });
-  connection.addEventListener("refused", ({ detail }) => toast(`Can't be shown: ${detail.message}`, { kind: "bad" }));
-  connection.addEventListener("hello", ({ detail }) => header.hello(detail));
+  connection.addEventListener("refused", ({ detail }) => {
+    live.refused(detail);
+    toast(`Can't be shown: ${detail.message}`, { kind: "bad", topic: "shown" });
+  });
+  connection.addEventListener("hello", ({ detail }) => {
+    header.hello(detail);
+    live.setClock(detail.t);
+  });
   connection.addEventListener("state", ({ detail }) => {
     header.show(detail);
     live.setMembers(Object.keys(detail.status.members), detail.status.ensemble.generation);
+    live.setStreams(detail.status.streams);
     members.show(detail);
     drift.show(detail);
     ensembles.show(detail);
@@ -85,13 +95,14 @@ async function start() {
     panels.mark("drift", drift.alarms.length ? String(drift.alarms.length) : "");
   });
   connection.addEventListener("frame", ({ detail }) => {
+    if (!live.takes(detail)) return;
     live.show(detail);
     members.frame(detail);
   });
   document.addEventListener("keydown", (event) => {
     if (isForAnother(event)) return;
     const panel = panels.panels["123456789".indexOf(event.key)];
-    if (event.key === " ") live.togglePause();
+    if (event.key === " ") event.repeat || live.togglePause();
     else if (event.key === ",") live.step(-1);
     else if (event.key === ".") live.step(1);
     else if (event.key === "?") showKeys();

@@ -65,8 +65,7 @@ export class Members {
       const standing = drifts.map((one) => one.members?.[id]).find(Boolean);
       this.#cards.get(id).show(state, latency, standing);
     }
-    const enabled = ids.filter((id) => status.members[id].state === "enabled");
-    this.#askForSelection(status.ensemble, enabled);
+    this.#askForSelection(status.ensemble);
   }
 
   /** A frame of the stream or the ring; its thumbs are the members' own maps. */
@@ -99,8 +98,12 @@ export class Members {
     return this.#use([...this.#cards.keys()]);
   }
 
+  get #inUse() {
+    return [...this.#cards].filter(([, card]) => card.state === "enabled").map(([id]) => id);
+  }
+
   async #use(enabled, { undo = true } = {}) {
-    const before = [...this.#cards].filter(([, card]) => card.state === "enabled").map(([id]) => id);
+    const before = this.#inUse;
     const done = await this.#change(() => this.api.send("PUT", "/v1/members", { enabled, reason: this.reason.value }));
     if (!done) return;
     this.#chosen.clear();
@@ -163,7 +166,7 @@ export class Members {
   }
 
   /** Once members have been chosen the box says so and stays until it is closed: nothing moves under the pointer. */
-  #askForSelection({ origin, selected }, enabled) {
+  #askForSelection({ origin, selected }) {
     const isNeeded = origin === "simulated" && !selected;
     if (isNeeded === this.#asking) return;
     this.#asking = isNeeded;
@@ -180,7 +183,7 @@ export class Members {
       el("b", {}, "Choose the members to use. "),
       "This ensemble learned from simulated images alone. On real frames some of its members see atoms where there are none, and then mean and std mean little (Ghosh et al. 2021). " +
         "Look at each member below, take out those that see what is not there, or say that all are good.",
-      el("div", { className: "buttons", acts: "operator" }, el("button", { className: "primary", onclick: () => this.#use(enabled) }, "These are good")),
+      el("div", { className: "buttons", acts: "operator" }, el("button", { className: "primary", onclick: () => this.#use(this.#inUse) }, "These are good")),
     );
   }
 
@@ -195,7 +198,7 @@ export class Members {
     if (event.key.length !== 1 || id === undefined) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    this.toggle(id);
+    if (!event.repeat) this.toggle(id);
   }
 }
 
@@ -209,7 +212,7 @@ class Card {
     this.figures = el("span", { className: "figures" });
     this.box = el("input", { type: "checkbox", acts: "operator", title: "Mark, for “Use only the marked”", aria: { label: `Mark ${id}` }, onchange: () => owner.mark(id, this.box.checked) });
     this.none = el("span", { hidden: true }, "not run on this frame");
-    this.button = el("button", { className: "picture", onclick: () => owner.toggle(id) }, this.picture, this.none);
+    this.button = el("button", { className: "picture", onclick: (event) => event.detail > 1 || owner.toggle(id) }, this.picture, this.none);
     this.shadow = el("button", { className: "small", acts: "operator", title: "Run it beside the others, without using it", onclick: () => owner.set(id, this.state === "shadow" ? "enabled" : "shadow") }, "Run beside");
     this.element = el(
       "article",

@@ -1,7 +1,7 @@
 // Refine: learn from frames that were just seen, in the background, and compare what comes of it.
 
 import { painted, RAMPS } from "./colours.js";
-import { el, fill, toast } from "./dom.js";
+import { el, fill, renew, toast } from "./dom.js";
 import { ago, day, percent } from "./units.js";
 
 const THUMB_PX = 96;
@@ -68,8 +68,8 @@ export class Refine {
   }
 
   show({ refinements }) {
-    if (!refinements.length) fill(this.jobs, el("li", { className: "soft" }, "None yet."));
-    else fill(this.jobs, ...[...refinements].reverse().map((job) => this.#job(job)));
+    if (!refinements.length) renew(this.jobs, el("li", { className: "soft" }, "None yet."));
+    else renew(this.jobs, ...[...refinements].reverse().map((job) => this.#job(job)));
   }
 
   /** Regions are drawn over the frame while they are painted. */
@@ -151,7 +151,7 @@ export class Refine {
     const became = ensemble ? `${ensemble.name} ${ensemble.version} is registered` : refused ? `its ensemble was refused: ${refused}` : error ?? "";
     return el(
       "li",
-      { data: { job: id, state } },
+      { data: { job: id, state, key: id } },
       el("div", { className: "tools" }, el("b", { title: id }, reason || "Refinement"), el("span", {}, isOver ? STAGES[state] ?? state : STAGES[stage] ?? state), el("span", { className: "space" }), !isOver && eta !== null && el("small", {}, `${ago(eta)} to go`), ensemble && el("button", { onclick: () => this.open("ensembles") }, "Compare"), el("button", { acts: "operator", onclick: () => this.end(id) }, isOver ? "Forget" : "Call it off")),
       el("progress", { max: 1, value: share, aria: { label: `Progress of ${id}` } }),
       el("small", {}, [percent(share), became, notShadowed ? `not beside the live one: ${notShadowed}` : "", `begun ${day(created)} by ${actor}`].filter(Boolean).join(" · ")),
