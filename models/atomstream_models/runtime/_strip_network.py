@@ -137,10 +137,10 @@ class _Builder:
     def model(self) -> bytes:
         """What was built."""
         graph = self._given.graph
-        inputs = [_described(graph.input[0].name, TensorProto.FLOAT, [1, 1, self._frame_rows, "columns"])]
-        inputs += [_described(name, TensorProto.INT64, [1]) for name in (FIRST_ROW, ROWS)]
-        inputs += [_described(one.name, TensorProto.FLOAT, [1, one.channels, one.rows, f"columns_{one.step}"]) for one in self.states]
-        answer = _described(_ANSWER, TensorProto.FLOAT, [1, self._values[graph.output[0].name].channels, self._answer_rows, "columns"])
+        inputs = [helper.make_tensor_value_info(graph.input[0].name, TensorProto.FLOAT, [1, 1, self._frame_rows, "columns"])]
+        inputs += [helper.make_tensor_value_info(name, TensorProto.INT64, [1]) for name in (FIRST_ROW, ROWS)]
+        inputs += [_rows_kept(one.name, one) for one in self.states]
+        answer = helper.make_tensor_value_info(_ANSWER, TensorProto.FLOAT, [1, self._values[graph.output[0].name].channels, self._answer_rows, "columns"])
         used = {name for node in self._nodes for name in node.input}
         weights = [self._named(name) for name in self._constants if name in used]
         made = helper.make_graph(self._nodes, "strips", inputs, [answer, *self._kept()], [*weights, *self._made.values()])
@@ -158,7 +158,7 @@ class _Builder:
 
     def _kept(self) -> list[onnx.ValueInfoProto]:
         """The outputs beside the answer."""
-        return [_described(f"{one.name}_next", TensorProto.FLOAT, [1, one.channels, one.rows, f"columns_{one.step}"]) for one in self.states]
+        return [_rows_kept(f"{one.name}_next", one) for one in self.states]
 
     def _named(self, name: str) -> onnx.TensorProto:
         tensor = onnx.TensorProto()
@@ -391,8 +391,8 @@ _RULES: dict[str, Callable[[_Builder, onnx.NodeProto, _Value], None]] = {
 }
 
 
-def _described(name: str, kind: int, shape: Sequence[Any]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, kind, shape)
+def _rows_kept(name: str, state: State) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, state.channels, state.rows, f"columns_{state.step}"])
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:

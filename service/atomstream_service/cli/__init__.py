@@ -49,9 +49,7 @@ def _run(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         code: int = given.run(given)
-    except Exception as error:
-        if not isinstance(error, _told_in_a_line()):
-            raise
+    except _told_in_a_line() as error:
         print(f"atomstream: {error}", file=sys.stderr)
         return 1
     return code

@@ -94,11 +94,11 @@ class Page:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _send_frame(self, wanted: ViewMessage | LookMessage) -> None:
+        look = wanted.id if isinstance(wanted, LookMessage) else None
         arguments: dict[str, Any] = {"view": wanted.view.model_dump(), "frame": wanted.frame}
         try:
             reply = await run_in_threadpool(self._service.call, "view", arguments)
         except CommandRefused as error:
-            look = wanted.id if isinstance(wanted, LookMessage) else None
             if wanted.frame is not None or look is not None:
                 await self._send_text(refused_text(error.code, str(error), look))
             return
@@ -108,7 +108,7 @@ class Page:
             if sent == self._sent:
                 return  # asked for just when it came
             self._sent = sent
-        body = {**reply.body, "live": wanted.frame is None, "look": wanted.id if isinstance(wanted, LookMessage) else None}
+        body = {**reply.body, "live": wanted.frame is None, "look": look}
         async with self._sending:
             await self._socket.send_bytes(frame_bytes(body, reply.buffers))
 

@@ -9,6 +9,9 @@ function listen(element, listeners) {
   LISTENERS.set(element, listeners);
 }
 
+/** Children without those that are left out. */
+const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+
 /**
  * An element: `properties` are set on it, `on…` functions listen, `data` and `aria` are attributes, `acts` is the role that it is for; children may be text.
  * The second click of a double click does nothing on what acts.
@@ -26,7 +29,7 @@ export function el(tag, properties = {}, ...children) {
     else made.setAttribute(name, value === true ? "" : value);
   }
   listen(made, listeners);
-  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...present(children));
   return made;
 }
 
@@ -36,7 +39,7 @@ export function fill(parent, ...children) {
     if (parent.textContent !== children[0]) parent.textContent = children[0];
     return parent;
   }
-  parent.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  parent.replaceChildren(...present(children));
   return parent;
 }
 
@@ -62,7 +65,7 @@ function become(there, wanted) {
  * taken from under a hand by news of something else. No reference to a child may be kept.
  */
 export function renew(parent, ...children) {
-  const wanted = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  const wanted = present(children);
   const there = [...parent.childNodes];
   const next = wanted.map((child) => {
     const made = child instanceof Node ? child : document.createTextNode(child);
