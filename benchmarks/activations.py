@@ -1,24 +1,21 @@
-"""Fifty activations under a stream at full rate: `python benchmarks/activations.py [--json FILE]`.
+"""Fifty activations under a stream at full rate: `python benchmarks/activations.py [--device cuda] [--json FILE]`.
 
 Two bundles take turns as the live ensemble of a real service while frames come as fast as they are answered. Counted: frames that were not
 answered, results whose checksum, generation and members do not belong together, the longest pause between results against the median one,
-and the engine's memory after 50 activations against after 5.
+and the engine's memory after 50 activations against after 5, and where there is a GPU, the memory in use there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,9 @@ import httpx
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_models.bundle import Bundle, find_bundle, open_bundle, pack
+from atomstream_models.runtime import Device
 from atomstream_models.simulation import SimulatedMicroscope
+from atomstream_service.bench import gpu_used_bytes, this_machine
 from atomstream_service.demo import launched
 
 _EARLY = 5
@@ -72,23 +71,27 @@ class _Stream(threading.Thread):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--activations", type=int, default=50)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--side", type=int, default=256, help="rows and columns of a frame (256)")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = _measure(Path(folder), given.activations, given.side)
+        figures = _measure(Path(folder), given.activations, given.side, given.device)
     text = json.dumps(figures, indent=2)
     print(text)
     if given.json is not None:
         given.json.write_text(text + "\n", encoding="utf-8")
 
 
-def _measure(folder: Path, activations: int, side: int) -> dict[str, Any]:
+def _measure(folder: Path, activations: int, side: int, device: Device) -> dict[str, Any]:
     bundles = {name: open_bundle(find_bundle(name, folder)) for name in ("graphene", "perovskite")}
     pack(bundles["perovskite"].folder, folder / "perovskite.atomstream")
-    memory, loading = [], []
+    memory: list[float] = []
+    on_gpu: list[float] = []
+    loading = []
+    config = f'device = "{device}"\nwarm_shapes = [[{side}, {side}]]\ntrial_frames = {_TRIAL}\nring_frames = {_RING}\n'
     with (
-        launched(folder / "state", config=f"warm_shapes = [[{side}, {side}]]\ntrial_frames = {_TRIAL}\nring_frames = {_RING}\n") as service,
+        launched(folder / "state", config=config) as service,
         httpx.Client(base_url=service.url, timeout=300) as http,
         FramePublisher("bench", service.frames) as publisher,
         ResultSubscriber(service.results, kinds=("atoms", "error")) as results,
@@ -108,13 +111,14 @@ def _measure(folder: Path, activations: int, side: int) -> dict[str, Any]:
             loading.append(done.json()["load_s"])
             _wait_for(stream, len(stream.answers) + _BETWEEN)
             memory.append(http.get("/v1/status").json()["memory_bytes"])
+            on_gpu += [used for used in [gpu_used_bytes()] if used is not None]
         stream.ending.set()
         stream.join()
     pauses = _pauses(stream)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("atomstream", "onnxruntime", "numpy")},
-        "machine": f"{platform.platform()}, {os.cpu_count()} processors",
+        "machine": this_machine().as_json(),
+        "device": device,
         "activations": activations,
         "side": side,
         "frames": len(stream.answers),
@@ -124,9 +128,19 @@ def _measure(folder: Path, activations: int, side: int) -> dict[str, Any]:
         "out_of_order": sum(a.report.ensemble.generation > b.report.ensemble.generation for (_, a), (_, b) in pairwise(stream.answers)),
         "pause_s": {"median_without": statistics.median(quiet), "median": statistics.median(pauses), "longest": max(pauses)},
         "load_s": {"median": statistics.median(loading), "longest": max(loading)},
-        "memory_mb": {"after_5": memory[_EARLY - 1] / 1e6, "at_end": memory[-1] / 1e6, "each": [round(one / 1e6) for one in memory]},
-        "memory_ratio": statistics.median(memory[-4:]) / statistics.median(memory[_EARLY - 2 : _EARLY + 2]),
+        "memory_mb": {"after_5": memory[_EARLY - 1] / 1e6, "at_end": memory[-1] / 1e6, "each": _told(memory)},
+        "memory_ratio": _growth(memory),
+        "gpu_memory_mb": _told(on_gpu),
+        "gpu_memory_ratio": _growth(on_gpu) if on_gpu else None,
     }
+
+
+def _growth(memory: Sequence[float]) -> float:
+    return statistics.median(memory[-4:]) / statistics.median(memory[_EARLY - 2 : _EARLY + 2])
+
+
+def _told(memory: Sequence[float]) -> list[int]:
+    return [round(one / 1e6) for one in memory]
 
 
 def _is_inconsistent(answer: Atoms, bundles: Mapping[str, Bundle]) -> bool:

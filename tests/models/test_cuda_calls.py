@@ -77,7 +77,8 @@ class _Runtime:
         ctypes.memset(address, value, size.value)
 
     def _cudaMemcpyAsync(self, to: ctypes.c_void_p, source: ctypes.c_void_p, size: ctypes.c_size_t, way: int, stream: ctypes.c_void_p) -> None:  # noqa: N802
-        assert [self.out[one.value][0] for one in (to, source) if one.value is not None] == (["device", "host"] if way == 1 else ["host", "device"])
+        kinds = {1: ["device", "host"], 2: ["host", "device"], 3: ["device", "device"]}
+        assert [self.out[one.value][0] for one in (to, source) if one.value is not None] == kinds[way]
         ctypes.memmove(to, source, size.value)
 
     def _cudaEventCreate(self, to: Any) -> None:  # noqa: N802
@@ -148,6 +149,14 @@ def test_engines_run_on_its_stream_and_are_built_for_its_kind_and_this_version(r
     assert gpu.recipe.depends_on["tensorrt"] == "10.15.1"
     assert gpu.recipe.environment == {"NVIDIA_TF32_OVERRIDE": "0"}
     assert pkgutil.resolve_name(gpu.recipe.compile) is _tensorrt.write_engine
+
+
+def test_the_rate_of_copies_counts_what_is_read_and_what_is_written(runtime: _Runtime) -> None:
+    gpu = Cuda(1)
+
+    assert gpu.copy_gb_s(3_000_000) == pytest.approx(2 * 3e6 / 1.5e-3 / 1e9)  # 1.5 ms from mark to mark
+    gpu.close()
+    assert not runtime.out
 
 
 def test_a_gpu_that_refuses_says_what_it_refused(runtime: _Runtime) -> None:

@@ -285,12 +285,14 @@ def test_half_as_many_bits_have_a_limit_of_their_own_and_move_half_the_bytes() -
     assert [limits.gflops(way) for way in (one, other, half, gpu)] == [100.0, 100.0, 200.0, 9000.0]
     assert roof_of(work, 1, half, 100.0, limits).bandwidth == pytest.approx(0.2)
     assert roof_of(work, 1, gpu, 100.0, limits).bandwidth is None
+    assert roof_of(work, 1, gpu, 100.0, replace(limits, gpu_copy_gb_s=20.0)).bandwidth == pytest.approx(0.1)
 
 
 def test_limits_are_the_better_ones_of_two_moments() -> None:
     (way,) = ways_here("cpu", "onnxruntime", "exact")[0]
 
     assert Limits(50.0, {way: 100.0}, 10.0).at_best(Limits(60.0, {way: 90.0}, 8.0)) == Limits(60.0, {way: 100.0}, 10.0)
+    assert Limits(50.0, {way: 100.0}, 10.0, 3000.0).at_best(Limits(50.0, {way: 100.0}, 10.0, 3100.0)).gpu_copy_gb_s == 3100.0
 
 
 def test_each_way_has_its_own_matrix_product_measured() -> None:

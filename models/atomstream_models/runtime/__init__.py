@@ -5,6 +5,7 @@ from ._choice import Choice, Tried
 from ._device import Device, RuntimeReport, processors, runtime_report
 from ._ensemble import TILE_PIXELS, LoadedEnsemble, load_ensemble, load_in
 from ._golden import golden_of
+from ._gpus import gpu_copy_gb_s
 from ._loader import Loader, ways_here
 from ._look import Shown, look, look_at_all
 from ._promotion import Promotion, Size
@@ -39,6 +40,7 @@ __all__ = [
     "accept",
     "golden_matches",
     "golden_of",
+    "gpu_copy_gb_s",
     "load_ensemble",
     "load_in",
     "look",

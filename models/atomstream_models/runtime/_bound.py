@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ from ._gate import Gate
 from ._mean_std import mean_std_network, use_of
 from ._static import static_member
 from ._ways import LoadError
+
+log = logging.getLogger(__name__)
 
 MOST_SHAPES = 3
 """Frame sizes for which sessions are kept; the one that was used longest ago makes room."""
@@ -193,7 +196,8 @@ class _Sessions:
         with _gate.alone():
             try:
                 return self._settled(network, providers(graphs=True), inputs, outputs)
-            except Exception:  # ONNX Runtime raises types of its own that share no documented base
+            except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
+                log.warning("work on %s %d is started piece by piece, because it can't be captured: %s", self._device.kind, self._device.index, error)
                 return self._settled(network, providers(graphs=False), inputs, outputs)
 
     def _settled(self, network: bytes, providers: list[Any], inputs: Sequence[_Input], outputs: Sequence[_Output]) -> _Run:

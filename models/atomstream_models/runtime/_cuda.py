@@ -17,7 +17,7 @@ from ._lending import Lending
 from ._ways import LoadError
 
 _NON_BLOCKING, _PORTABLE = 1, 1
-_TO_DEVICE, _TO_HOST = 1, 2
+_TO_DEVICE, _TO_HOST, _WITHIN = 1, 2, 3
 _LIBRARIES = ("cudart64_13.dll", "cudart64_12.dll") if os.name == "nt" else ("libcudart.so.13", "libcudart.so.12")
 _FLOAT32_BYTES = 4
 _ARCHITECTURE = (75, 76, 16)
@@ -120,6 +120,22 @@ class Cuda:
         self._call("cudaStreamSynchronize", self._stream)
         marked, self._marked = self._marks[: self._marked], 0
         return [self._ms_between(begin, end) for begin, end in pairwise(marked)]
+
+    def copy_gb_s(self, size: int = 1 << 28, rounds: int = 5) -> float:
+        """10^9 bytes a second, read and written, at which it copies `size` bytes within its own memory; the best of some rounds."""
+        buffers: list[int] = []
+        try:
+            for _ in range(2):
+                buffers.append(self.allocate(size))
+            self.wait()
+            self.mark()
+            for _ in range(rounds):
+                self._copy(buffers[1], buffers[0], size, _WITHIN)
+                self.mark()
+            return 2 * size / min(self.wait()) / 1e6
+        finally:
+            for address in buffers:
+                self.free(address)
 
     def close(self) -> None:
         for event in self._marks:

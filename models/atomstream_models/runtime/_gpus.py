@@ -9,11 +9,12 @@ from typing import TypeVar
 
 import onnxruntime
 
-from ._accelerator import Accelerator
+from ._accelerator import Accelerator, AcceleratorFailed
 from ._bound import BoundMembers
 from ._cuda import Cuda
+from ._device import gpus_for
 from ._sharded import ShardedMembers
-from ._ways import Members, Precision, Way
+from ._ways import LoadError, Members, Precision, Way
 
 T = TypeVar("T")
 
@@ -27,6 +28,23 @@ def ways_on_gpus(count: int, precision: Precision) -> list[Way]:
         ways.append(Way("onnxruntime", runtime, "float16", partial(opened, half=True, channels_last=False)))
         ways.append(Way("onnxruntime", f"{runtime}, channels last", "float16", partial(opened, half=True, channels_last=True)))
     return ways
+
+
+def gpu_copy_gb_s() -> float | None:
+    """10^9 bytes a second, read and written, at which this machine's GPUs together copy within their memory; None where there is none, or it has no room."""
+    rates = []
+    for index in range(gpus_for("auto")):
+        try:
+            device = Cuda(index)
+        except LoadError:
+            return None
+        try:
+            rates.append(device.copy_gb_s())
+        except AcceleratorFailed:
+            return None
+        finally:
+            device.close()
+    return sum(rates) or None
 
 
 def open_on(devices: list[Callable[[], Accelerator]], files: Mapping[str, Path], threads: int | None, *, half: bool, channels_last: bool) -> Members:

@@ -2,6 +2,7 @@
 
 from ._cases import BASE_SIDE, Case, grid, star
 from ._frames import Frames, simulated
+from ._gpus import gpu_used_bytes
 from ._limits import Limits, measure_limits
 from ._line import SOURCE, Line, Stream, Unanswered, connected
 from ._machine import Machine, this_machine
@@ -44,6 +45,7 @@ __all__ = [
     "cost_per_member",
     "expected_bytes",
     "frames_per_s",
+    "gpu_used_bytes",
     "grid",
     "in_turns",
     "measure",

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from atomstream_models.runtime import Members, Way, processors
 
+from ._gpus import gpu_names
 from ._work import work_of
 
 _LAYERS = 4
@@ -39,13 +40,13 @@ def on_gpu(way: Way) -> bool:
 
 
 def product_gflops(way: Way) -> float:
-    """10^9 operations a second of matrix products, run as members are in this way, one on each processor; the best of some runs."""
+    """10^9 operations a second of matrix products, run as members are in this way, one on each processor or GPU; the best of some runs."""
     size = _ON_GPU if on_gpu(way) else _ON_CPU
     with tempfile.TemporaryDirectory(prefix="atomstream-") as folder:
         file = Path(folder) / "products.onnx"
         write_products(file, size.filters)
         flop = work_of(file, (size.side, size.side)).flop
-        ids = [f"p{k}" for k in range(processors())]
+        ids = [f"p{k}" for k in range(max(1, len(gpu_names())) if on_gpu(way) else processors())]
         opened = way.open(dict.fromkeys(ids, file), None)
         took = [_run_s(opened, ids, size) for _ in range(1 + _ROUNDS)]
         opened.close()

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ._measure import STAGES, Measured
 from ._service import ServiceTimes
+from ._spread import as_ms
 from ._suite import Findings
 
 _LEAST = 2
@@ -33,7 +34,7 @@ class Fit:
     r2: float
 
     def __str__(self) -> str:
-        line = f"{self.ms_per_member:.1f} ms for each enabled member, {self.ms_at_none:.1f} ms besides (r² {self.r2:.3f})"
+        line = f"{as_ms(self.ms_per_member)} ms for each enabled member, {as_ms(self.ms_at_none)} ms besides (r² {self.r2:.3f})"
         return f"{self.network}, {self.side}², {self.way}: {line}"
 
 
@@ -62,10 +63,10 @@ def table(found: Findings) -> Table:
         printed.add_column(column, justify="left" if column in ("network", "runtime") else "right")
     for one in found.measured:
         case, total, roof, memory = one.case, one.stages["total"], found.roof(one), found.memory.get(one.case)
-        stages = [f"{one.stages[stage].median:.1f}" for stage in STAGES]
+        stages = [as_ms(one.stages[stage].median) for stage in STAGES]
         peak = "" if memory is None or memory.peak is None else f"{memory.peak / 1e6:.0f}"
         shares = [_share(roof.arithmetic, roof.roof == "arithmetic"), _share(roof.bandwidth, roof.roof == "bandwidth")]
-        spread = [f"{total.p95:.1f}", f"{total.p99:.1f}", f"{one.frames_per_s:.1f}"]
+        spread = [as_ms(total.p95), as_ms(total.p99), f"{one.frames_per_s:.1f}"]
         printed.add_row(case.network, f"{case.side}²", str(case.members), case.way, *stages, *spread, peak, *shares)
     return printed
 

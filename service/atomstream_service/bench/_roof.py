@@ -8,7 +8,6 @@ from typing import Any, Literal
 from atomstream_models.runtime import Way
 
 from ._limits import Limits
-from ._probe import on_gpu
 from ._work import Work
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -20,7 +19,7 @@ class Roof:
 
     arithmetic : of the fastest matrix product
     bandwidth : of the rate at which memory is copied, for what must move if the network is worked out layer by layer; above 1 where the layers stay in the
-        processors' caches; None on GPUs, whose memory is not measured
+        processors' or the GPU's caches; None where the rate is not known
     roof : which of the two would take longer, alone and at its limit
     """
 
@@ -36,5 +35,6 @@ def roof_of(work: Work, members: int, way: Way, ms: float, limits: Limits) -> Ro
     """How close so many members come who take `ms` for a frame, each doing `work`."""
     seconds = ms / 1000
     arithmetic = work.flop * members / (1e9 * limits.gflops(way)) / seconds
-    bandwidth = None if on_gpu(way) else work.moved * _BYTES[way.bits] * members / (1e9 * limits.copy_gb_s) / seconds
+    copied = limits.copied_gb_s(way)
+    bandwidth = None if copied is None else work.moved * _BYTES[way.bits] * members / (1e9 * copied) / seconds
     return Roof(arithmetic, bandwidth, "arithmetic" if bandwidth is None or arithmetic >= bandwidth else "bandwidth")

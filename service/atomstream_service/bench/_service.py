@@ -17,7 +17,7 @@ from atomstream_models.runtime import Device, Precision
 from ..demo import launched
 from ._frames import simulated
 from ._line import Stream, connected
-from ._spread import Spread, spread
+from ._spread import Spread, as_ms, spread
 
 _IN_FLIGHT = 3
 _SETTLED = 5
@@ -64,9 +64,9 @@ class ServiceTimes:
 
     def __str__(self) -> str:
         toggle = "no toggles with a single member" if self.toggle is None else f"from a toggle to its first atoms {_told(self.toggle)}"
+        latency = f"{as_ms(self.latency.median)} ms from sending a frame to having its atoms (p95 {as_ms(self.latency.p95)}, p99 {as_ms(self.latency.p99)})"
         return (
-            f"{self.side}², {self.members} members, {self.way}: {self.latency.median:.1f} ms from sending a frame to having its atoms "
-            f"(p95 {self.latency.p95:.1f}, p99 {self.latency.p99:.1f}), {self.frames_per_s:.1f} frames/s; {toggle}; from ordering another ensemble to its "
+            f"{self.side}², {self.members} members, {self.way}: {latency}, {self.frames_per_s:.1f} frames/s; {toggle}; from ordering another ensemble to its "
             f"first atoms {_told(self.swap)}, longest pause meanwhile {_told(self.swap_pause)}; {self.lost} frames lost"
         )
 

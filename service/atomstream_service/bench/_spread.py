@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_FEW_MS = 10.0
+"""Where a hundredth of a millisecond is worth telling."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -27,3 +30,8 @@ def spread(ms: Sequence[float]) -> Spread:
     """Of at least one time."""
     median, p95, p99 = (float(np.percentile(ms, q)) for q in (50, 95, 99))
     return Spread(median, p95, p99, min(ms), max(ms), len(ms))
+
+
+def as_ms(ms: float) -> str:
+    """Milliseconds with as many digits as say something."""
+    return f"{ms:.2f}" if abs(ms) < _FEW_MS else f"{ms:.1f}"

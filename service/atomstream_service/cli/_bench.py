@@ -154,7 +154,9 @@ def _print(console: Console, machine: Machine, found: Findings, service: Service
     print(machine)
     limits = found.limits
     products = [f"{way} {gflops:.0f}" for way, gflops in limits.product_gflops.items()]
-    print(f"limits: matrix products in GFLOP/s: numpy, float32 {limits.numpy_gflops:.0f}, {', '.join(products)}; memory copied at {limits.copy_gb_s:.0f} GB/s")
+    on_gpus = "" if limits.gpu_copy_gb_s is None else f", GPU memory at {limits.gpu_copy_gb_s:.0f} GB/s"
+    numpy = f"numpy, float32 {limits.numpy_gflops:.0f}"
+    print(f"limits: matrix products in GFLOP/s: {numpy}, {', '.join(products)}; memory copied at {limits.copy_gb_s:.0f} GB/s{on_gpus}")
     console.print(table(found))
     for fit in cost_per_member(found.measured):
         console.print(str(fit), highlight=False)
