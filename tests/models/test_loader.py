@@ -13,7 +13,7 @@ import pytest
 from conftest import make_plain_bundle
 
 from atomstream_models.bundle import Bundle, BundleError
-from atomstream_models.runtime import EXACT, FAST, GoldenMatch, Loader, LoadError, Races, Tolerance, _accept, _loader, _openvino, load_ensemble
+from atomstream_models.runtime import EXACT, FAST, GoldenMatch, Loader, LoadError, Races, Tolerance, Tried, _accept, _loader, _openvino, load_ensemble
 from atomstream_models.runtime._openvino import openvino_ways
 from atomstream_models.runtime._ways import Way
 
@@ -42,10 +42,17 @@ def test_openvino_gives_the_exact_answers_of_onnx_runtime(graphene: Bundle) -> N
     np.testing.assert_allclose(np.stack(other.run(NOISE, graphene.card.member_ids)), np.stack(one), atol=1e-5)
 
 
+def _bfloat16_ahead(bundle: Bundle) -> Races:
+    """A race that bfloat16 has won, as it does unless other programs disturb it."""
+    races = Races()
+    races.add(bundle, (512, 512), [Tried(way, 10.0 if way.bits == "bfloat16" else 20.0) for way in openvino_ways(fast=True)[0]])
+    return races
+
+
 @needs_bfloat16
 def test_fast_answers_are_close_to_the_exact_ones_and_not_the_same(graphene: Bundle) -> None:
     exact = np.stack(load_ensemble(graphene, "cpu").run(NOISE, graphene.card.member_ids))
-    fast = Loader("cpu", runtime="openvino", precision="fast").load(graphene)
+    fast = Loader("cpu", runtime="openvino", precision="fast", races=_bfloat16_ahead(graphene)).load(graphene)
     got = np.stack(fast.run(NOISE, graphene.card.member_ids))
 
     assert fast.way.bits == "bfloat16"
@@ -56,7 +63,7 @@ def test_fast_answers_are_close_to_the_exact_ones_and_not_the_same(graphene: Bun
 @needs_bfloat16
 def test_fast_answers_that_are_not_good_enough_on_the_golden_frames_are_not_taken(graphene: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_accept, "FAST", Tolerance(1e-9, 1e-9, 1e-9, 1e-9))
-    ensemble = Loader("cpu", runtime="openvino", precision="fast").load(graphene)
+    ensemble = Loader("cpu", runtime="openvino", precision="fast", races=_bfloat16_ahead(graphene)).load(graphene)
 
     assert ensemble.way.bits == "float32"
     assert ensemble.choice is not None
