@@ -25,18 +25,24 @@ class HostDevice:
     """The processor's own memory in the place of a GPU's: the code that runs members on a GPU goes through the same steps.
 
     allocated : the memory that is out, by its address
+    waits : streams that were told to wait, as they were
     """
 
     provider = "CPUExecutionProvider"
     kind = "cpu"
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self, index: int = 0, streams: int = 2) -> None:
         self.index = index
+        self.streams = streams
         self.allocated: dict[int, NDArray[np.uint8]] = {}
         self.closed = False
-        self._marks: list[float] = []
+        self._marks: list[list[float]] = [[] for _ in range(streams)]
+        self.waits: list[str] = []
 
-    def providers(self, *, graphs: bool, channels_last: bool) -> list[Any]:
+    def enter(self) -> None:
+        """All threads work on the same processor."""
+
+    def providers(self, stream: int, *, graphs: bool, channels_last: bool) -> list[Any]:
         return [self.provider]
 
     def allocate(self, size: int) -> int:
@@ -52,16 +58,25 @@ class HostDevice:
         array = np.ascontiguousarray(array)
         ctypes.memmove(address, array.ctypes.data, array.nbytes)
 
-    def fetch(self, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def fetch(self, stream: int, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
         out = np.empty(shape, np.float32)
         ctypes.memmove(out.ctypes.data, address, 4 * math.prod(shape))
         return out
 
-    def mark(self) -> None:
-        self._marks.append(time.perf_counter())
+    def fork(self) -> None:
+        self.waits.append("fork")
 
-    def wait(self) -> list[float]:
-        marks, self._marks = self._marks, []
+    def follow(self, stream: int) -> None:
+        self.waits.append(f"{stream} follows")
+
+    def join(self, stream: int) -> None:
+        self.waits.append(f"{stream} joins")
+
+    def mark(self, stream: int) -> None:
+        self._marks[stream].append(time.perf_counter())
+
+    def wait(self, stream: int) -> list[float]:
+        marks, self._marks[stream] = self._marks[stream], []
         return [1000 * (end - begin) for begin, end in pairwise(marks)]
 
     def close(self) -> None:
@@ -77,7 +92,7 @@ class CompilingHost(HostDevice):
         super().__init__(index)
         self.recipe = Recipe(compile_with, {"level": "basic"}, {"onnxruntime": onnxruntime.__version__})
 
-    def compiled_providers(self, *, graphs: bool) -> list[Any]:
+    def compiled_providers(self, stream: int, *, graphs: bool) -> list[Any]:
         return [self.compiled_provider]
 
 

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import make_plain_bundle, write_member
 from host_device import HostDevice
 from numpy.typing import NDArray
+from waiting import until
 
 from atomstream_models.analysis import FrameRefused, MemberFailed, Outputs
 from atomstream_models.bundle import Bundle
@@ -60,6 +62,30 @@ def test_members_on_a_device_answer_what_they_answer_elsewhere_with_their_mean_a
     if std is not None and got.std is not None:
         np.testing.assert_allclose(got.std, std, atol=1e-5)
     assert all(bound.last_ms[member] > 0 for member in members)
+
+
+def test_members_are_dealt_out_to_streams_and_each_session_stays_with_one_thread(
+    graphene: Bundle, bound: BoundMembers, device: HostDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, set[str]] = {}
+    bound.run(NOISE, graphene.card.member_ids)
+    runs = bound._sessions((64, 96))._runs
+    for member, run in list(runs.items()):
+
+        def noted(member: str = member, run: Any = run) -> None:
+            threads.setdefault(member, set()).add(threading.current_thread().name)
+            run()
+
+        monkeypatch.setitem(runs, member, noted)
+    device.waits.clear()
+    for _ in range(3):
+        bound.run(NOISE, ["m01", "m02", "m04", "m07"])
+    bound.run(NOISE, ["m02"])
+
+    assert [sorted(names) for names in threads.values()] == [[one] for one in map(min, threads.values())]
+    assert threads["m02"] == threads["m04"] != threads["m01"] == threads["m07"]
+    assert bound.at_once == 2
+    assert device.waits == 3 * ["fork", "1 follows", "1 joins"] + ["fork"]
 
 
 def test_a_bundle_on_a_device_gives_the_golden_answers(graphene: Bundle, bound: BoundMembers) -> None:
@@ -161,7 +187,7 @@ def test_sessions_that_do_not_run_on_the_device_are_refused(graphene: Bundle) ->
     class Elsewhere(HostDevice):
         provider = "CUDAExecutionProvider"
 
-        def providers(self, *, graphs: bool, channels_last: bool) -> list[str]:
+        def providers(self, stream: int, *, graphs: bool, channels_last: bool) -> list[str]:
             return ["CPUExecutionProvider"]
 
     with pytest.raises(LoadError, match="would run on CPUExecutionProvider"):
@@ -233,7 +259,7 @@ def test_several_devices_run_at_the_same_time_and_none_while_one_is_made_ready()
     seen: list[str] = []
 
     def frame() -> None:
-        with gate.frame():
+        with gate.shared():
             both.wait()
             seen.append("frame")
 
@@ -245,13 +271,16 @@ def test_several_devices_run_at_the_same_time_and_none_while_one_is_made_ready()
         frames = [pool.submit(frame) for _ in range(2)]
         for one in frames:
             one.result(10)
-        with gate.frame():
+        with gate.shared():
             waiting = pool.submit(alone)
+            until(lambda: gate._wanted, bool)
+            late = [pool.submit(frame) for _ in range(2)]
             time.sleep(0.1)
-            assert "alone" not in seen
-        waiting.result(10)
+            assert seen == ["frame", "frame"]
+        for one in (waiting, *late):
+            one.result(10)
 
-    assert seen == ["frame", "frame", "alone"]
+    assert seen == ["frame", "frame", "alone", "frame", "frame"]
 
 
 def test_a_device_that_fails_on_a_frame_refuses_it_and_answers_the_next(
@@ -259,7 +288,7 @@ def test_a_device_that_fails_on_a_frame_refuses_it_and_answers_the_next(
 ) -> None:
     wanted = bound.run(NOISE, ["m00", "m03"]).maps
 
-    def fails(address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def fails(stream: int, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
         raise AcceleratorFailed("no page-locked memory")
 
     with monkeypatch.context() as failing:

@@ -81,11 +81,15 @@ class _Runtime:
         assert [self.out[one.value][0] for one in (to, source) if one.value is not None] == kinds[way]
         ctypes.memmove(to, source, size.value)
 
-    def _cudaEventCreate(self, to: Any) -> None:  # noqa: N802
-        self._hand_out("event", to, 8)
+    def _cudaEventCreateWithFlags(self, to: Any, flags: int) -> None:  # noqa: N802
+        self._hand_out("event" if flags == 0 else "untimed event", to, 8)
+
+    def _cudaStreamWaitEvent(self, stream: ctypes.c_void_p, event: ctypes.c_void_p, flags: int) -> None:  # noqa: N802
+        assert [self.out[one.value][0] for one in (stream, event) if one.value is not None] == ["stream", "untimed event"]
 
     def _cudaEventDestroy(self, event: ctypes.c_void_p) -> None:  # noqa: N802
-        self._take_back("event", event)
+        assert event.value is not None
+        assert self.out.pop(event.value)[0].endswith("event")
 
     def _cudaEventRecord(self, event: ctypes.c_void_p, stream: ctypes.c_void_p) -> None:  # noqa: N802
         self.clock += 1.5
@@ -110,15 +114,19 @@ def test_what_goes_to_the_gpu_comes_back_and_nothing_is_kept(runtime: _Runtime) 
     gpu = Cuda(1)
     array = np.random.default_rng(0).standard_normal((3, 5), np.float32)
     address = gpu.allocate(array.nbytes)
-    gpu.mark()
+    gpu.mark(0)
     gpu.put(address, array[:, ::-1])
-    gpu.mark()
+    gpu.mark(0)
     gpu.put(address, array)
-    back = gpu.fetch(address, array.shape)
-    gpu.mark()
+    gpu.fork()
+    gpu.follow(1)
+    gpu.mark(1)
+    back = gpu.fetch(1, address, array.shape)
+    gpu.mark(1)
+    gpu.join(1)
+    gpu.mark(0)
 
-    assert gpu.wait() == [1.5, 1.5]
-    assert gpu.wait() == []
+    assert [gpu.wait(stream) for stream in (0, 1, 0)] == [[1.5, 7.5], [1.5], []]
     np.testing.assert_array_equal(back, array)
     gpu.free(address)
     gpu.close()
@@ -130,7 +138,7 @@ def test_what_goes_to_the_gpu_comes_back_and_nothing_is_kept(runtime: _Runtime) 
 
 def test_sessions_are_asked_to_run_on_its_stream(runtime: _Runtime) -> None:
     gpu = Cuda(1)
-    (name, options), _ = gpu.providers(graphs=True, channels_last=False)
+    (name, options), _ = gpu.providers(1, graphs=True, channels_last=False)
 
     assert name == "CUDAExecutionProvider"
     assert int(options["user_compute_stream"]) in runtime.out
@@ -140,7 +148,7 @@ def test_sessions_are_asked_to_run_on_its_stream(runtime: _Runtime) -> None:
 def test_engines_run_on_its_stream_and_are_built_for_its_kind_and_this_version(runtime: _Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(_tensorrt, "_version", lambda: "10.15.1")
     gpu = TensorRt(1, tmp_path, half=True)
-    (name, options), (rest, cuda), _ = gpu.compiled_providers(graphs=True)
+    (name, options), (rest, cuda), _ = gpu.compiled_providers(1, graphs=True)
 
     assert (name, rest) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
     assert options["user_compute_stream"] == cuda["user_compute_stream"]

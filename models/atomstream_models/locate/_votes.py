@@ -27,14 +27,17 @@ def votes_of(
     n = len(cells.tops_y)
     seen = np.empty((len(members), n), np.bool_)
     y, x = np.empty((2, len(members), n))
-    maps = list(each(_total, members))
+    parts = shares(n, _SHARE)
+    # Of a member that is looked at as a whole, the sum is made by whoever looks: handing work out twice takes as long as much of the work.
+    totals = None if len(parts) == 1 else list(each(_total, members))
     pixels = (cells.tops_y, cells.tops_x, cells.left, cells.right, cells.near)
 
     def one(share: tuple[int, int, int]) -> None:
         member, first, end = share
-        look(maps[member], np.float32(threshold), *pixels, first, end, seen[member], y[member], x[member])
+        total = _total(members[member]) if totals is None else totals[member]
+        look(total, np.float32(threshold), *pixels, first, end, seen[member], y[member], x[member])
 
-    for _ in each(one, [(member, *part) for member in range(len(maps)) for part in shares(n, _SHARE)]):
+    for _ in each(one, [(member, *part) for member in range(len(members)) for part in parts]):
         pass  # results are written in place; going through them waits for the last and raises what went wrong
     border.uncut(y, x)
     out = np.empty((n, 3), np.float32)

@@ -13,18 +13,26 @@ class AcceleratorFailed(RuntimeError):
 
 
 class Accelerator(Protocol):
-    """A device with memory of its own that does what it is told in order, on one stream. All its methods may raise `AcceleratorFailed`.
+    """A device with memory of its own that does what it is told on several streams, in order on each of them.
+
+    A stream belongs to the thread that calls `enter` first, then all that names this stream. All methods may raise `AcceleratorFailed`.
 
     kind, index : as ONNX Runtime names the device
     provider : what runs sessions on it
+    streams : how many there are; copies to the device go over the first one
     """
 
     provider: str
     kind: str
     index: int
+    streams: int
 
-    def providers(self, *, graphs: bool, channels_last: bool) -> list[Any]:
-        """ONNX Runtime's providers for sessions on this device's stream.
+    def enter(self) -> None:
+        """Have the calling thread's work go to this device."""
+        ...
+
+    def providers(self, stream: int, *, graphs: bool, channels_last: bool) -> list[Any]:
+        """ONNX Runtime's providers for sessions on one of this device's streams.
 
         graphs : whether runs are captured once and replayed
         channels_last : whether convolutions go through memory channel by channel
@@ -43,16 +51,28 @@ class Accelerator(Protocol):
         """Have an array copied to the device's memory; the array may change once this has returned."""
         ...
 
-    def fetch(self, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """An array that will hold a copy of the device's memory after `wait`."""
+    def fetch(self, stream: int, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array that will hold a copy of the device's memory once the stream has been waited for."""
         ...
 
-    def mark(self) -> None:
-        """Note a moment in the device's work."""
+    def fork(self) -> None:
+        """Note a moment on the first stream, for others to wait for."""
         ...
 
-    def wait(self) -> list[float]:
-        """Wait until all that was asked for is done; the milliseconds from each mark to the next, of those since the last wait."""
+    def follow(self, stream: int) -> None:
+        """Have a stream go on only when the first one has come to where it was forked."""
+        ...
+
+    def join(self, stream: int) -> None:
+        """Have the first stream go on only when another one has done what it was told so far."""
+        ...
+
+    def mark(self, stream: int) -> None:
+        """Note a moment in a stream's work."""
+        ...
+
+    def wait(self, stream: int) -> list[float]:
+        """Wait until all that a stream was asked for is done; the milliseconds from each mark to the next, of those since the last wait."""
         ...
 
     def close(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ..analysis import FrameRefused, MemberFailed, Outputs
 from ._accelerator import Accelerator, AcceleratorFailed
 from ._gate import Gate
+from ._lanes import Lanes
 from ._mean_std import mean_std_network, use_of
 from ._static import static_member
 from ._ways import LoadError
@@ -31,11 +33,17 @@ _Output = tuple[str, tuple[int, ...], int]
 _SETTLING = 3
 """Runs until a session has allocated what it needs and its work is captured."""
 _gate = Gate()
-"""While a session's work is captured, no other thread may use a GPU; so sessions beside the stream are made and captured one at a time, between frames."""
+"""While a session's work is captured, no other thread may use a GPU: so that is done for one session at a time, between frames."""
+
+
+class Providers(Protocol):
+    """ONNX Runtime's providers for sessions on a stream, whose work is captured or not."""
+
+    def __call__(self, stream: int, *, graphs: bool) -> list[Any]: ...
 
 
 class BoundMembers:
-    """Members one after the other on one device, each writing its answer into its row of one buffer there; then their mean and standard deviation.
+    """Members on one device, dealt out to its streams, each writing its answer into its row of one buffer there; then their mean and standard deviation.
 
     For each frame size there are sessions of their own, of fixed shape, with fixed addresses: so their work is captured once and replayed.
     To leave a member out is to skip its run; nothing is made anew.
@@ -45,30 +53,34 @@ class BoundMembers:
     channels_last : as for `Accelerator.providers`
     """
 
-    at_once = 1
+    captured_at = _SETTLING
+    """At which run of a session its work is captured."""
 
     def __init__(self, files: Mapping[str, Path], device: Accelerator, *, half: bool = False, channels_last: bool = False) -> None:
         self.last_ms: dict[str, float] = {}
         self._files = dict(files)
         self._device = device
+        self._lanes = Lanes(device)
+        self.at_once = min(len(self._lanes), len(files))
         self._half = half
         self._channels_last = channels_last
         self._sets: OrderedDict[tuple[int, int], _Sessions] = OrderedDict()
-        with _gate.alone():
-            first = _session(next(iter(files.values())).read_bytes(), self._providers(graphs=False))
+        with _gate.shared():
+            first = self._lanes.do(0, _session, next(iter(files.values())).read_bytes(), self._providers(0, graphs=False), captured=False).result()
             self._channels = int(first.get_outputs()[0].shape[1])
             self.providers = tuple(first.get_providers())
         if device.provider not in self.providers:
+            self._lanes.close()
             raise LoadError(f"the members would run on {', '.join(self.providers)}, not on {device.kind} {device.index}")
 
     def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> Outputs:
         sessions = self._sessions((tensor.shape[2], tensor.shape[3]))
         try:
-            with _gate.frame():
-                outputs, took_ms = sessions.run(tensor, members)
+            with _gate.shared():
+                outputs, took_ms = self._lanes.do(0, sessions.run, tensor, members).result()
         except AcceleratorFailed as error:
             raise FrameRefused("too_large", f"the device could not answer: {error}") from error
-        self.last_ms.update(zip(members, took_ms, strict=True))
+        self.last_ms.update(took_ms)
         return outputs
 
     def frames_at_once(self, members: int) -> int:
@@ -84,6 +96,7 @@ class BoundMembers:
         with _gate.alone():
             while self._sets:
                 self._sets.popitem()[1].close()
+            self._lanes.close()
             self._device.close()
 
     def _sessions(self, shape: tuple[int, int]) -> _Sessions:
@@ -100,16 +113,17 @@ class BoundMembers:
         while len(self._sets) >= MOST_SHAPES:
             with _gate.alone():
                 self._sets.popitem(last=False)[1].close()
-        self._sets[shape] = _Sessions(self._networks(shape), self._channels, shape, self._device, self._member_providers, self._providers)
+        networks = self._networks(shape)
+        self._sets[shape] = _Sessions(networks, self._channels, shape, self._device, self._lanes, self._member_providers, self._providers, self.captured_at)
 
     def _networks(self, shape: tuple[int, int]) -> dict[str, bytes]:
         return {member: static_member(file, shape, half=self._half) for member, file in self._files.items()}
 
-    def _member_providers(self, *, graphs: bool) -> list[Any]:
-        return self._providers(graphs=graphs)
+    def _member_providers(self, stream: int, *, graphs: bool) -> list[Any]:
+        return self._providers(stream, graphs=graphs)
 
-    def _providers(self, *, graphs: bool) -> list[Any]:
-        return self._device.providers(graphs=graphs, channels_last=self._channels_last)
+    def _providers(self, stream: int, *, graphs: bool) -> list[Any]:
+        return self._device.providers(stream, graphs=graphs, channels_last=self._channels_last)
 
 
 class _Sessions:
@@ -121,10 +135,13 @@ class _Sessions:
         channels: int,
         shape: tuple[int, int],
         device: Accelerator,
-        member_providers: Callable[..., list[Any]],
-        providers: Callable[..., list[Any]],
+        lanes: Lanes,
+        member_providers: Providers,
+        providers: Providers,
+        captured_at: int,
     ) -> None:
         self._device = device
+        self._lanes = lanes
         self._members = list(networks)
         self._map = (channels, *shape)
         self._map_bytes = math.prod(self._map) * _FLOAT32_BYTES
@@ -135,45 +152,81 @@ class _Sessions:
         sizes = {"frame": math.prod(shape) * _FLOAT32_BYTES, "maps": count * self._map_bytes, "mean": self._map_bytes, "std": self._map_bytes}
         self._at: dict[str, int] = {}
         try:
-            with _gate.alone():
+            with _gate.shared():
                 for name, size in {**sizes, "used": count, "share": count * _FLOAT32_BYTES}.items():
                     self._at[name] = device.allocate(size)
             for k, (member, network) in enumerate(networks.items()):
                 answer = ("probability", (1, *self._map), self._at["maps"] + k * self._map_bytes)
-                self._runs[member] = self._ready(network, member_providers, [("frame", np.float32, (1, 1, *shape), self._at["frame"])], [answer])
+                frame = ("frame", np.float32, (1, 1, *shape), self._at["frame"])
+                self._runs[member] = self._ready(self._lane(member), network, member_providers, [frame], [answer], captured_at)
             inputs = [
                 ("maps", np.float32, (count, *self._map), self._at["maps"]),
                 ("used", np.bool_, (count, 1, 1, 1), self._at["used"]),
                 ("share", np.float32, (count, 1, 1, 1), self._at["share"]),
             ]
             outputs = [(name, self._map, self._at[name]) for name in ("mean", "std")]
-            self._together = self._ready(mean_std_network(count, channels, shape), providers, inputs, outputs)
+            self._together = self._ready(0, mean_std_network(count, channels, shape), providers, inputs, outputs, _SETTLING)
         except BaseException:
             self.close()
             raise
 
-    def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> tuple[Outputs, list[float]]:
-        """The answers, and how many milliseconds each member took."""
+    def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> tuple[Outputs, dict[str, float]]:
+        """The answers, and how many milliseconds each member took; called by the first lane's thread."""
         device, together = self._device, self._together
         assert together is not None
-        self._use(members)
-        device.put(self._at["frame"], tensor)
-        device.mark()
+        try:
+            self._use(members)
+            device.put(self._at["frame"], tensor)
+            found = self._run_members(members)
+            mean, std = found[members[0]], None
+            if len(members) > 1:
+                together()
+                mean, std = (device.fetch(0, self._at[name], self._map) for name in ("mean", "std"))
+        finally:
+            marked = [device.wait(lane) for lane in range(len(self._lanes))]
+        took_ms: dict[str, float] = {}
+        for lane, mine in self._dealt(members).items():
+            took_ms.update(zip(mine, marked[lane], strict=True))
+        return Outputs([found[member] for member in members], mean, std), took_ms
+
+    def _run_members(self, members: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Have the members run on their lanes, and the first stream wait for them; the arrays are filled when it has been waited for."""
+        device, dealt = self._device, self._dealt(members)
+        device.fork()
+        others = {lane: self._lanes.do(lane, self._run_lane, lane, mine) for lane, mine in dealt.items() if lane}
+        try:
+            found = self._run_lane(0, dealt.get(0, []))
+        finally:
+            wait(others.values())
+        for lane, other in others.items():
+            found |= other.result()
+            device.join(lane)
+        return found
+
+    def _run_lane(self, lane: int, members: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        device = self._device
+        if lane:
+            device.follow(lane)
+        found = {}
+        device.mark(lane)
         for member in members:
             try:
                 self._runs[member]()
             except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
-                device.wait()
                 raise MemberFailed(member, str(error)) from error
-            device.mark()
-        maps = [device.fetch(self._at["maps"] + self._members.index(member) * self._map_bytes, self._map) for member in members]
-        mean, std = maps[0], None
-        if len(members) > 1:
-            together()
-            mean, std = device.fetch(self._at["mean"], self._map), device.fetch(self._at["std"], self._map)
-        # Marks of a run that was broken off come first.
-        took_ms = device.wait()[-len(members) :]
-        return Outputs(maps, mean, std), took_ms
+            device.mark(lane)
+            found[member] = device.fetch(lane, self._at["maps"] + self._members.index(member) * self._map_bytes, self._map)
+        return found
+
+    def _dealt(self, members: Sequence[str]) -> dict[int, list[str]]:
+        """Members by the lanes that they run on."""
+        dealt: dict[int, list[str]] = {}
+        for member in members:
+            dealt.setdefault(self._lane(member), []).append(member)
+        return dealt
+
+    def _lane(self, member: str) -> int:
+        return self._members.index(member) % len(self._lanes)
 
     def close(self) -> None:
         """Free the sessions, then the memory that they are bound to."""
@@ -188,31 +241,47 @@ class _Sessions:
         if used != self._used:
             for name, array in zip(("used", "share"), use_of(used), strict=True):
                 self._device.put(self._at[name], array)
-                self._device.wait()
+                self._device.wait(0)
             self._used = used
 
-    def _ready(self, network: bytes, providers: Callable[..., list[Any]], inputs: Sequence[_Input], outputs: Sequence[_Output]) -> _Run:
+    def _ready(self, lane: int, network: bytes, providers: Providers, inputs: Sequence[_Input], outputs: Sequence[_Output], captured_at: int) -> _Run:
         """A session that has settled, its work captured where the device can do all of it."""
-        with _gate.alone():
-            try:
-                return self._settled(network, providers(graphs=True), inputs, outputs)
-            except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
-                log.warning("work on %s %d is started piece by piece, because it can't be captured: %s", self._device.kind, self._device.index, error)
-                return self._settled(network, providers(graphs=False), inputs, outputs)
+        try:
+            return self._settled(lane, network, providers(lane, graphs=True), inputs, outputs, captured_at)
+        except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
+            log.warning("work on %s %d is started piece by piece, because it can't be captured: %s", self._device.kind, self._device.index, error)
+            return self._settled(lane, network, providers(lane, graphs=False), inputs, outputs, None)
 
-    def _settled(self, network: bytes, providers: list[Any], inputs: Sequence[_Input], outputs: Sequence[_Output]) -> _Run:
-        run = _Run(network, providers, self._device, inputs, outputs)
-        for _ in range(_SETTLING):
-            run()
-        self._device.wait()
+    def _settled(self, lane: int, network: bytes, providers: list[Any], inputs: Sequence[_Input], outputs: Sequence[_Output], captured_at: int | None) -> _Run:
+        """A session after its first runs; frames go on meanwhile, but for the one run at which its work is captured."""
+
+        def run_first() -> _Run:
+            run = _Run(network, providers, self._device, inputs, outputs, captured=captured_at is not None)
+            for _ in range(_SETTLING if captured_at is None else captured_at - 1):
+                run()
+            self._device.wait(lane)
+            return run
+
+        def run_on(run: _Run) -> None:
+            for _ in range(_SETTLING):
+                run()
+            self._device.wait(lane)
+
+        with _gate.shared():
+            run = self._lanes.do(lane, run_first).result()
+        if captured_at is not None:
+            with _gate.alone():
+                self._lanes.do(lane, run_on, run).result()
         return run
 
 
 class _Run:
     """A session whose inputs and outputs lie at fixed addresses of the device."""
 
-    def __init__(self, network: bytes, providers: list[Any], device: Accelerator, inputs: Sequence[_Input], outputs: Sequence[_Output]) -> None:
-        self._session = _session(network, providers)
+    def __init__(
+        self, network: bytes, providers: list[Any], device: Accelerator, inputs: Sequence[_Input], outputs: Sequence[_Output], *, captured: bool
+    ) -> None:
+        self._session = _session(network, providers, captured=captured)
         self._binding = self._session.io_binding()
         self._options = onnxruntime.RunOptions()
         # The frame is waited for once, at its end.
@@ -226,9 +295,11 @@ class _Run:
         self._session.run_with_iobinding(self._binding, self._options)
 
 
-def _session(network: bytes, providers: list[Any]) -> Any:
+def _session(network: bytes, providers: list[Any], *, captured: bool) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # With patterns the runs need not allocate alike, and nothing may be allocated while a run is captured.
+    options.enable_mem_pattern = not captured
     try:
         return onnxruntime.InferenceSession(network, options, providers=providers)
     except Exception as error:  # ONNX Runtime raises types of its own that share no documented base

@@ -28,7 +28,7 @@ class CompilingAccelerator(Accelerator, Protocol):
         """How to compile for this device."""
         ...
 
-    def compiled_providers(self, *, graphs: bool) -> list[Any]:
+    def compiled_providers(self, stream: int, *, graphs: bool) -> list[Any]:
         """As `providers`, for sessions of compiled networks."""
         ...
 
@@ -38,6 +38,9 @@ class CompiledMembers(BoundMembers):
 
     folder : where compiled networks are kept
     """
+
+    captured_at = 1
+    """At the first or the second run, as the provider likes."""
 
     def __init__(self, files: Mapping[str, Path], device: CompilingAccelerator, folder: Path) -> None:
         super().__init__(files, device)
@@ -61,8 +64,8 @@ class CompiledMembers(BoundMembers):
             raise LoadError(f"member {missing[0]} is not compiled for frames of {shape[0]}x{shape[1]} pixels")
         return {member: place.read_bytes() for member, place in places.items()}
 
-    def _member_providers(self, *, graphs: bool) -> list[Any]:
-        return self._compiling.compiled_providers(graphs=graphs)
+    def _member_providers(self, stream: int, *, graphs: bool) -> list[Any]:
+        return self._compiling.compiled_providers(stream, graphs=graphs)
 
 
 class ShardedCompiledMembers(ShardedMembers):

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import math
 import os
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,7 @@ from ._accelerator import AcceleratorFailed
 from ._lending import Lending
 from ._ways import LoadError
 
-_NON_BLOCKING, _PORTABLE = 1, 1
+_NON_BLOCKING, _PORTABLE, _NO_TIMING = 1, 1, 2
 _TO_DEVICE, _TO_HOST, _WITHIN = 1, 2, 3
 _LIBRARIES = ("cudart64_13.dll", "cudart64_12.dll") if os.name == "nt" else ("libcudart.so.13", "libcudart.so.12")
 _FLOAT32_BYTES = 4
@@ -24,8 +25,22 @@ _ARCHITECTURE = (75, 76, 16)
 """cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor, cudaDevAttrMultiProcessorCount."""
 
 
+STREAMS = 4
+"""That members are dealt out to: a single network of a few filters leaves most of a large GPU idle."""
+
+
+@dataclass
+class _Stream:
+    """A stream, the event that other streams wait for, and events that mark moments, of which `marked` are in use."""
+
+    handle: ctypes.c_void_p
+    event: ctypes.c_void_p
+    marks: list[ctypes.c_void_p] = field(default_factory=list)
+    marked: int = 0
+
+
 class Cuda:
-    """One GPU, with a stream of its own. Memory that the host reads from is page-locked, so that copies run at full speed beside the computation.
+    """One GPU, with streams of its own. Memory that the host reads from is page-locked, so that copies run at full speed beside the computation.
 
     Raises
     ------
@@ -36,25 +51,26 @@ class Cuda:
     provider = "CUDAExecutionProvider"
     kind = "cuda"
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, streams: int = STREAMS) -> None:
         self.index = index
+        self.streams = streams
         self._runtime = _runtime()
         try:
-            self._call("cudaSetDevice", index)
-            stream = ctypes.c_void_p()
-            self._call("cudaStreamCreateWithFlags", ctypes.byref(stream), _NON_BLOCKING)
+            self.enter()
+            self._streams = [
+                _Stream(self._made("cudaStreamCreateWithFlags", _NON_BLOCKING), self._made("cudaEventCreateWithFlags", _NO_TIMING)) for _ in range(streams)
+            ]
         except AcceleratorFailed as error:
             raise LoadError(f"GPU {index} can't be used: {error}") from error
-        self._stream = stream
-        self._marks: list[ctypes.c_void_p] = []
-        self._marked = 0
         self._staged: tuple[int, int] | None = None
         self._locked = Lending(self._lock_pages, self._unlock_pages)
 
-    @property
-    def stream(self) -> str:
-        """The stream's address, as ONNX Runtime's options want it."""
-        return str(self._stream.value)
+    def enter(self) -> None:
+        self._call("cudaSetDevice", self.index)
+
+    def address_of(self, stream: int) -> str:
+        """A stream's address, as ONNX Runtime's options want it."""
+        return str(self._streams[stream].handle.value)
 
     def architecture(self) -> tuple[int, int, int]:
         """Compute capability, major and minor, and how many multiprocessors there are."""
@@ -65,10 +81,10 @@ class Cuda:
             found.append(value.value)
         return found[0], found[1], found[2]
 
-    def providers(self, *, graphs: bool, channels_last: bool) -> list[Any]:
+    def providers(self, stream: int, *, graphs: bool, channels_last: bool) -> list[Any]:
         options = {
             "device_id": str(self.index),
-            "user_compute_stream": self.stream,
+            "user_compute_stream": self.address_of(stream),
             "enable_cuda_graph": str(int(graphs)),
             "prefer_nhwc": str(int(channels_last)),
             # DEFAULT is up to fifty times slower, EXHAUSTIVE stalls for seconds on each new frame size.
@@ -84,7 +100,9 @@ class Cuda:
         address = ctypes.c_void_p()
         self._call("cudaMalloc", ctypes.byref(address), ctypes.c_size_t(size))
         assert address.value is not None
-        self._call("cudaMemsetAsync", address, 0, ctypes.c_size_t(size), self._stream)
+        self._call("cudaMemsetAsync", address, 0, ctypes.c_size_t(size), self._streams[0].handle)
+        # Other streams use it, too.
+        self._call("cudaStreamSynchronize", self._streams[0].handle)
         return address.value
 
     def free(self, address: int) -> None:
@@ -102,23 +120,33 @@ class Cuda:
         ctypes.memmove(self._staged[0], array.ctypes.data, array.nbytes)
         self._copy(address, self._staged[0], array.nbytes, _TO_DEVICE)
 
-    def fetch(self, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def fetch(self, stream: int, address: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
         size = math.prod(shape) * _FLOAT32_BYTES
         array, to = self._locked.array(size)
-        self._copy(to, address, size, _TO_HOST)
+        self._copy(to, address, size, _TO_HOST, stream)
         return array[:size].view(np.float32).reshape(shape)
 
-    def mark(self) -> None:
-        if self._marked == len(self._marks):
-            event = ctypes.c_void_p()
-            self._call("cudaEventCreate", ctypes.byref(event))
-            self._marks.append(event)
-        self._call("cudaEventRecord", self._marks[self._marked], self._stream)
-        self._marked += 1
+    def fork(self) -> None:
+        self._call("cudaEventRecord", self._streams[0].event, self._streams[0].handle)
 
-    def wait(self) -> list[float]:
-        self._call("cudaStreamSynchronize", self._stream)
-        marked, self._marked = self._marks[: self._marked], 0
+    def follow(self, stream: int) -> None:
+        self._call("cudaStreamWaitEvent", self._streams[stream].handle, self._streams[0].event, 0)
+
+    def join(self, stream: int) -> None:
+        self._call("cudaEventRecord", self._streams[stream].event, self._streams[stream].handle)
+        self._call("cudaStreamWaitEvent", self._streams[0].handle, self._streams[stream].event, 0)
+
+    def mark(self, stream: int) -> None:
+        of = self._streams[stream]
+        if of.marked == len(of.marks):
+            of.marks.append(self._made("cudaEventCreateWithFlags", 0))
+        self._call("cudaEventRecord", of.marks[of.marked], of.handle)
+        of.marked += 1
+
+    def wait(self, stream: int) -> list[float]:
+        of = self._streams[stream]
+        marked, of.marked = of.marks[: of.marked], 0
+        self._call("cudaStreamSynchronize", of.handle)
         return [self._ms_between(begin, end) for begin, end in pairwise(marked)]
 
     def copy_gb_s(self, size: int = 1 << 28, rounds: int = 5) -> float:
@@ -127,35 +155,38 @@ class Cuda:
         try:
             for _ in range(2):
                 buffers.append(self.allocate(size))
-            self.wait()
-            self.mark()
+            self.mark(0)
             for _ in range(rounds):
                 self._copy(buffers[1], buffers[0], size, _WITHIN)
-                self.mark()
-            return 2 * size / min(self.wait()) / 1e6
+                self.mark(0)
+            return 2 * size / min(self.wait(0)) / 1e6
         finally:
             for address in buffers:
                 self.free(address)
 
     def close(self) -> None:
-        for event in self._marks:
-            self._call("cudaEventDestroy", event)
-        self._marks.clear()
         if self._staged is not None:
             self._unlock_pages(self._staged[0])
             self._staged = None
         self._locked.close()
-        if self._stream.value is not None:
-            self._call("cudaStreamDestroy", self._stream)
-            self._stream = ctypes.c_void_p()
+        while self._streams:
+            of = self._streams.pop()
+            for event in (*of.marks, of.event):
+                self._call("cudaEventDestroy", event)
+            self._call("cudaStreamDestroy", of.handle)
+
+    def _made(self, name: str, flags: int) -> ctypes.c_void_p:
+        made = ctypes.c_void_p()
+        self._call(name, ctypes.byref(made), flags)
+        return made
 
     def _ms_between(self, begin: ctypes.c_void_p, end: ctypes.c_void_p) -> float:
         ms = ctypes.c_float()
         self._call("cudaEventElapsedTime", ctypes.byref(ms), begin, end)
         return ms.value
 
-    def _copy(self, to: int, source: int, size: int, direction: int) -> None:
-        self._call("cudaMemcpyAsync", ctypes.c_void_p(to), ctypes.c_void_p(source), ctypes.c_size_t(size), direction, self._stream)
+    def _copy(self, to: int, source: int, size: int, direction: int, stream: int = 0) -> None:
+        self._call("cudaMemcpyAsync", ctypes.c_void_p(to), ctypes.c_void_p(source), ctypes.c_size_t(size), direction, self._streams[stream].handle)
 
     def _lock_pages(self, size: int) -> int:
         address = ctypes.c_void_p()

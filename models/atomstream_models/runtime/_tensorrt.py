@@ -89,14 +89,14 @@ class TensorRt(Cuda):
         # TensorRT takes ten mantissa bits for float32 unless this says no; its provider has no option for that (microsoft/onnxruntime#26029).
         return Recipe("atomstream_models.runtime._tensorrt:write_engine", options, depends_on, {"NVIDIA_TF32_OVERRIDE": "0"})
 
-    def compiled_providers(self, *, graphs: bool) -> list[Any]:
+    def compiled_providers(self, stream: int, *, graphs: bool) -> list[Any]:
         options = {
             "device_id": str(self.index),
-            "user_compute_stream": self.stream,
+            "user_compute_stream": self.address_of(stream),
             "trt_cuda_graph_enable": str(int(graphs)),
             "trt_fp16_enable": str(int(self._half)),
         }
-        return [(PROVIDER, options), *self.providers(graphs=False, channels_last=False)]
+        return [(PROVIDER, options), *self.providers(stream, graphs=False, channels_last=False)]
 
 
 def write_engine(network: bytes, target: Path, options: Mapping[str, str]) -> None:
