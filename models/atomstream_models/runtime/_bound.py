@@ -19,6 +19,7 @@ from ._accelerator import Accelerator, AcceleratorFailed
 from ._gate import Gate
 from ._lanes import Lanes
 from ._mean_std import mean_std_network, use_of
+from ._simpler import FUSED_AGAIN
 from ._static import static_member
 from ._ways import LoadError
 
@@ -53,8 +54,8 @@ class BoundMembers:
     channels_last : as for `Accelerator.providers`
     """
 
-    captured_at = _SETTLING
-    """At which run of a session its work is captured."""
+    captured_at = 2
+    """From which run of a session on its work may be captured: the first one chooses ways to convolve, and takes long."""
 
     def __init__(self, files: Mapping[str, Path], device: Accelerator, *, half: bool = False, channels_last: bool = False) -> None:
         self.last_ms: dict[str, float] = {}
@@ -117,7 +118,7 @@ class BoundMembers:
         self._sets[shape] = _Sessions(networks, self._channels, shape, self._device, self._lanes, self._member_providers, self._providers, self.captured_at)
 
     def _networks(self, shape: tuple[int, int]) -> dict[str, bytes]:
-        return {member: static_member(file, shape, half=self._half) for member, file in self._files.items()}
+        return {member: static_member(file, shape, half=self._half, simpler=True) for member, file in self._files.items()}
 
     def _member_providers(self, stream: int, *, graphs: bool) -> list[Any]:
         return self._providers(stream, graphs=graphs)
@@ -142,7 +143,7 @@ class _Sessions:
     ) -> None:
         self._device = device
         self._lanes = lanes
-        self._members = list(networks)
+        self._number_of = {member: k for k, member in enumerate(networks)}
         self._map = (channels, *shape)
         self._map_bytes = math.prod(self._map) * _FLOAT32_BYTES
         self._used: tuple[bool, ...] | None = None
@@ -165,7 +166,7 @@ class _Sessions:
                 ("share", np.float32, (count, 1, 1, 1), self._at["share"]),
             ]
             outputs = [(name, self._map, self._at[name]) for name in ("mean", "std")]
-            self._together = self._ready(0, mean_std_network(count, channels, shape), providers, inputs, outputs, _SETTLING)
+            self._together = self._ready(0, mean_std_network(count, channels, shape), providers, inputs, outputs, captured_at)
         except BaseException:
             self.close()
             raise
@@ -215,7 +216,7 @@ class _Sessions:
             except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
                 raise MemberFailed(member, str(error)) from error
             device.mark(lane)
-            found[member] = device.fetch(lane, self._at["maps"] + self._members.index(member) * self._map_bytes, self._map)
+            found[member] = device.fetch(lane, self._at["maps"] + self._number_of[member] * self._map_bytes, self._map)
         return found
 
     def _dealt(self, members: Sequence[str]) -> dict[int, list[str]]:
@@ -226,7 +227,7 @@ class _Sessions:
         return dealt
 
     def _lane(self, member: str) -> int:
-        return self._members.index(member) % len(self._lanes)
+        return self._number_of[member] % len(self._lanes)
 
     def close(self) -> None:
         """Free the sessions, then the memory that they are bound to."""
@@ -237,7 +238,7 @@ class _Sessions:
 
     def _use(self, members: Sequence[str]) -> None:
         """Tell the device whose maps count."""
-        used = tuple(member in members for member in self._members)
+        used = tuple(member in members for member in self._number_of)
         if used != self._used:
             for name, array in zip(("used", "share"), use_of(used), strict=True):
                 self._device.put(self._at[name], array)
@@ -253,7 +254,7 @@ class _Sessions:
             return self._settled(lane, network, providers(lane, graphs=False), inputs, outputs, None)
 
     def _settled(self, lane: int, network: bytes, providers: list[Any], inputs: Sequence[_Input], outputs: Sequence[_Output], captured_at: int | None) -> _Run:
-        """A session after its first runs; frames go on meanwhile, but for the one run at which its work is captured."""
+        """A session after its first runs; frames go on meanwhile, but for the few runs of which one is captured."""
 
         def run_first() -> _Run:
             run = _Run(network, providers, self._device, inputs, outputs, captured=captured_at is not None)
@@ -301,6 +302,6 @@ def _session(network: bytes, providers: list[Any], *, captured: bool) -> Any:
     # With patterns the runs need not allocate alike, and nothing may be allocated while a run is captured.
     options.enable_mem_pattern = not captured
     try:
-        return onnxruntime.InferenceSession(network, options, providers=providers)
+        return onnxruntime.InferenceSession(network, options, providers=providers, disabled_optimizers=FUSED_AGAIN)
     except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
         raise LoadError(f"a member can't be loaded: {error}") from error

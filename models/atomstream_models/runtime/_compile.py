@@ -32,7 +32,7 @@ def main() -> int:
         # Only what is whole gets a name that is looked for.
         unfinished = Path.cwd() / place.name
         try:
-            compile_network(static_member(file, (rows, columns), half=False), unfinished, work["options"])
+            compile_network(static_member(file, (rows, columns), half=False, simpler=False), unfinished, work["options"])
             os.replace(unfinished, place)
         except Exception as error:  # runtimes raise types of their own that share no documented base
             print(f"{file.name}: {type(error).__name__}: {error}".replace("\n", " "), file=sys.stderr)
