@@ -66,12 +66,14 @@ class BoundMembers:
         self._half = half
         self._channels_last = channels_last
         self._sets: OrderedDict[tuple[int, int], _Sessions] = OrderedDict()
-        with _gate.shared():
-            first = self._lanes.do(0, _session, next(iter(files.values())).read_bytes(), self._providers(0, graphs=False), captured=False).result()
-            self._channels = int(first.get_outputs()[0].shape[1])
-            self.providers = tuple(first.get_providers())
-        if device.provider not in self.providers:
+        try:
+            self._channels, self.providers = self._look_at(next(iter(files.values())))
+        except BaseException:
             self._lanes.close()
+            device.close()
+            raise
+        if device.provider not in self.providers:
+            self.close()
             raise LoadError(f"the members would run on {', '.join(self.providers)}, not on {device.kind} {device.index}")
 
     def run(self, tensor: NDArray[np.float32], members: Sequence[str]) -> Outputs:
@@ -94,7 +96,7 @@ class BoundMembers:
                 sessions.close()
 
     def close(self) -> None:
-        with _gate.alone():
+        with _gate.shared():
             while self._sets:
                 self._sets.popitem()[1].close()
             self._lanes.close()
@@ -112,10 +114,16 @@ class BoundMembers:
 
     def _make(self, shape: tuple[int, int]) -> None:
         while len(self._sets) >= MOST_SHAPES:
-            with _gate.alone():
+            with _gate.shared():
                 self._sets.popitem(last=False)[1].close()
         networks = self._networks(shape)
         self._sets[shape] = _Sessions(networks, self._channels, shape, self._device, self._lanes, self._member_providers, self._providers, self.captured_at)
+
+    def _look_at(self, file: Path) -> tuple[int, tuple[str, ...]]:
+        """A member's channels, and what it runs on."""
+        with _gate.shared():
+            session = self._lanes.do(0, _session, file.read_bytes(), self._providers(0, graphs=False), captured=False).result()
+            return int(session.get_outputs()[0].shape[1]), tuple(session.get_providers())
 
     def _networks(self, shape: tuple[int, int]) -> dict[str, bytes]:
         return {member: static_member(file, shape, half=self._half, simpler=True) for member, file in self._files.items()}
