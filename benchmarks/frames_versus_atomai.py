@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from atomstream_models.analysis import Answer, finish, infer, prepare
 from atomstream_models.bundle import Bundle, find_bundle, open_bundle
+from atomstream_models.each import Sharing
 from atomstream_models.locate import locate
 from atomstream_models.metrics import match
 from atomstream_models.runtime import Device, LoadedEnsemble, load_in, processors, ways_here
@@ -62,7 +62,7 @@ def main() -> None:
     made = [microscope.next_frame() for _ in range(3)]
     images, pixel_nm = [one.image for one in made], made[0].pixel_nm
     mean, members, true = _large()
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(processors(), thread_name_prefix="helper") as helpers:
+    with tempfile.TemporaryDirectory() as scratch, Sharing(processors()) as helpers:
         tar, same = preset(given.work)
         bundles = {"same weights": same, "graphene": open_bundle(find_bundle("graphene", Path(scratch)))}
         runs = {who: _ways(bundle, given.device) for who, bundle in bundles.items()}
@@ -73,8 +73,8 @@ def main() -> None:
         locating: dict[str, Callable[[int], tuple[float, NDArray[Any]]]] = {
             "AtomAI": lambda _: peer.locate(),
             "ours, one thread": lambda _: _located(mean, (), map),
-            "ours": lambda _: _located(mean, (), helpers.map),
-            "ours, with what each of 8 members sees": lambda _: _located(mean, members, helpers.map),
+            "ours": lambda _: _located(mean, (), helpers.each),
+            "ours, with what each of 8 members sees": lambda _: _located(mean, members, helpers.each),
         }
         located = _in_turns(locating, given.rounds)
         peer.close()
@@ -105,13 +105,13 @@ def _ways(bundle: Bundle, device: Device) -> dict[str, LoadedEnsemble]:
     return {str(way): load_in(way, bundle, None) for way in ways_here(device, "auto", "fast")[0]}
 
 
-def _answer(ensemble: LoadedEnsemble, image: NDArray[Any], pixel_nm: float, helpers: ThreadPoolExecutor | None = None) -> Answer:
-    each = map if helpers is None else helpers.map
+def _answer(ensemble: LoadedEnsemble, image: NDArray[Any], pixel_nm: float, helpers: Sharing | None = None) -> Answer:
+    each = map if helpers is None else helpers.each
     prepared = prepare(image, (pixel_nm, pixel_nm), ensemble.card)
     return finish(infer(prepared, ensemble.card, ensemble.card.member_ids, ensemble.answer, each), ensemble.card, each)
 
 
-def _ours(ensemble: LoadedEnsemble, images: list[NDArray[Any]], pixel_nm: float, helpers: ThreadPoolExecutor) -> Callable[[int], tuple[float, NDArray[Any]]]:
+def _ours(ensemble: LoadedEnsemble, images: list[NDArray[Any]], pixel_nm: float, helpers: Sharing) -> Callable[[int], tuple[float, NDArray[Any]]]:
     def once(turn: int) -> tuple[float, NDArray[Any]]:
         began = time.perf_counter()
         answer = _answer(ensemble, images[turn % len(images)], pixel_nm, helpers)

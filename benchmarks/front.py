@@ -15,7 +15,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -31,6 +30,7 @@ from shipped import MILD, dimmed, movie
 
 from atomstream_models.analysis import Inferred, finish, infer, prepare
 from atomstream_models.bundle import Bundle, find_bundle, open_bundle
+from atomstream_models.each import Sharing
 from atomstream_models.evaluation import Evaluation, evaluate, truth_of
 from atomstream_models.locate import foreground_of
 from atomstream_models.runtime import LoadedEnsemble, load_ensemble, load_in, look, processors, ways_here
@@ -156,11 +156,11 @@ def _times(candidates: Sequence[Candidate], rounds: int) -> dict[str, Figures]:
     loaded = {(one.name, str(way)): load_in(way, one.bundle, None) for one in candidates for way in ways}
     members = {one.name: one.members for one in candidates}
     took: dict[tuple[str, str], list[float]] = {key: [] for key in loaded}
-    with ThreadPoolExecutor(processors(), thread_name_prefix="helper") as helpers:
+    with Sharing(processors()) as helpers:
         for turn in range(-1, rounds):
             frame = made[turn % len(made)]
             for (name, way), ensemble in loaded.items():
-                ms = _frame_ms(ensemble, members[name], frame, helpers.map)
+                ms = _frame_ms(ensemble, members[name], frame, helpers.each)
                 if turn >= 0:
                     took[name, way].append(ms)
     bits = {str(way): way.bits for way in ways}

@@ -19,7 +19,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +30,7 @@ from trivial import trivial_bundle
 from atomstream_client import Atoms, Maps
 from atomstream_models.analysis import finish, infer, prepare
 from atomstream_models.bundle import find_bundle, open_bundle
+from atomstream_models.each import Sharing
 from atomstream_models.runtime import LoadedEnsemble, load_ensemble, processors
 from atomstream_service.bench import SOURCE, Frames, Stream, connected, simulated, spread, this_machine
 from atomstream_service.demo import Launched, launched
@@ -127,7 +127,7 @@ def _overhead(state: Path, bundle: str, at_a_time: int) -> Figures:
     with (
         launched(state, bundle=bundle, config=config) as service,
         connected(service, ("atoms", "maps")) as line,
-        ThreadPoolExecutor(processors()) as helpers,
+        Sharing(processors()) as helpers,
         _read_along(service),
     ):
         for k in range(5):
@@ -150,10 +150,10 @@ def _overhead(state: Path, bundle: str, at_a_time: int) -> Figures:
     }
 
 
-def _bare_ms(ensemble: LoadedEnsemble, frames: Frames, helpers: ThreadPoolExecutor) -> float:
+def _bare_ms(ensemble: LoadedEnsemble, frames: Frames, helpers: Sharing) -> float:
     card = ensemble.card
     start = time.perf_counter()
-    finish(infer(prepare(frames[0], (frames.pixel_nm, frames.pixel_nm), card), card, card.member_ids, ensemble.answer, helpers.map), card, helpers.map)
+    finish(infer(prepare(frames[0], (frames.pixel_nm, frames.pixel_nm), card), card, card.member_ids, ensemble.answer, helpers.each), card, helpers.each)
     return 1000 * (time.perf_counter() - start)
 
 

@@ -54,9 +54,6 @@ class BoundMembers:
     channels_last : as for `Accelerator.providers`
     """
 
-    captured_at = 2
-    """From which run of a session on its work may be captured: the first one chooses ways to convolve, and takes long."""
-
     def __init__(self, files: Mapping[str, Path], device: Accelerator, *, half: bool = False, channels_last: bool = False) -> None:
         self.last_ms: dict[str, float] = {}
         self._files = dict(files)
@@ -117,7 +114,7 @@ class BoundMembers:
             with _gate.shared():
                 self._sets.popitem(last=False)[1].close()
         networks = self._networks(shape)
-        self._sets[shape] = _Sessions(networks, self._channels, shape, self._device, self._lanes, self._member_providers, self._providers, self.captured_at)
+        self._sets[shape] = _Sessions(networks, self._channels, shape, self._device, self._lanes, self._member_providers, self._providers)
 
     def _look_at(self, file: Path) -> tuple[int, tuple[str, ...]]:
         """A member's channels, and what it runs on."""
@@ -147,7 +144,6 @@ class _Sessions:
         lanes: Lanes,
         member_providers: Providers,
         providers: Providers,
-        captured_at: int,
     ) -> None:
         self._device = device
         self._lanes = lanes
@@ -167,14 +163,14 @@ class _Sessions:
             for k, (member, network) in enumerate(networks.items()):
                 answer = ("probability", (1, *self._map), self._at["maps"] + k * self._map_bytes)
                 frame = ("frame", np.float32, (1, 1, *shape), self._at["frame"])
-                self._runs[member] = self._ready(self._lane(member), network, member_providers, [frame], [answer], captured_at)
+                self._runs[member] = self._ready(self._lane(member), network, member_providers, [frame], [answer])
             inputs = [
                 ("maps", np.float32, (count, *self._map), self._at["maps"]),
                 ("used", np.bool_, (count, 1, 1, 1), self._at["used"]),
                 ("share", np.float32, (count, 1, 1, 1), self._at["share"]),
             ]
             outputs = [(name, self._map, self._at[name]) for name in ("mean", "std")]
-            self._together = self._ready(0, mean_std_network(count, channels, shape), providers, inputs, outputs, captured_at)
+            self._together = self._ready(0, mean_std_network(count, channels, shape), providers, inputs, outputs)
         except BaseException:
             self.close()
             raise
@@ -253,34 +249,26 @@ class _Sessions:
                 self._device.wait(0)
             self._used = used
 
-    def _ready(self, lane: int, network: bytes, providers: Providers, inputs: Sequence[_Input], outputs: Sequence[_Output], captured_at: int) -> _Run:
+    def _ready(self, lane: int, network: bytes, providers: Providers, inputs: Sequence[_Input], outputs: Sequence[_Output]) -> _Run:
         """A session that has settled, its work captured where the device can do all of it."""
         try:
-            return self._settled(lane, network, providers(lane, graphs=True), inputs, outputs, captured_at)
+            return self._settled(lane, network, providers, inputs, outputs, captured=True)
         except Exception as error:  # ONNX Runtime raises types of its own that share no documented base
             log.warning("work on %s %d is started piece by piece, because it can't be captured: %s", self._device.kind, self._device.index, error)
-            return self._settled(lane, network, providers(lane, graphs=False), inputs, outputs, None)
+            return self._settled(lane, network, providers, inputs, outputs, captured=False)
 
-    def _settled(self, lane: int, network: bytes, providers: list[Any], inputs: Sequence[_Input], outputs: Sequence[_Output], captured_at: int | None) -> _Run:
-        """A session after its first runs; frames go on meanwhile, but for the few runs of which one is captured."""
+    def _settled(self, lane: int, network: bytes, providers: Providers, inputs: Sequence[_Input], outputs: Sequence[_Output], *, captured: bool) -> _Run:
+        """A session after its first runs; frames go on until these begin."""
 
-        def run_first() -> _Run:
-            run = _Run(network, providers, self._device, inputs, outputs, captured=captured_at is not None)
-            for _ in range(_SETTLING if captured_at is None else captured_at - 1):
-                run()
-            self._device.wait(lane)
-            return run
-
-        def run_on(run: _Run) -> None:
+        def settle(run: _Run) -> None:
             for _ in range(_SETTLING):
                 run()
             self._device.wait(lane)
 
         with _gate.shared():
-            run = self._lanes.do(lane, run_first).result()
-        if captured_at is not None:
-            with _gate.alone():
-                self._lanes.do(lane, run_on, run).result()
+            run = self._lanes.do(lane, _Run, network, providers(lane, graphs=captured), self._device, inputs, outputs, captured=captured).result()
+        with _gate.alone():  # already the first run goes on, unasked, until its work is captured
+            self._lanes.do(lane, settle, run).result()
         return run
 
 

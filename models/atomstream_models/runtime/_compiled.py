@@ -39,9 +39,6 @@ class CompiledMembers(BoundMembers):
     folder : where compiled networks are kept
     """
 
-    captured_at = 1
-    """At the first or the second run, as the provider likes."""
-
     def __init__(self, files: Mapping[str, Path], device: CompilingAccelerator, folder: Path) -> None:
         super().__init__(files, device)
         self.providers = (device.compiled_provider, *(one for one in self.providers if one != device.compiled_provider))

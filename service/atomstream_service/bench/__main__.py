@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from atomstream_models.analysis import finish, infer, prepare
 from atomstream_models.bundle import Bundle, read_card
+from atomstream_models.each import Sharing
 from atomstream_models.runtime import load_in, processors, ways_here
 
 from ..heap import keep_memory
@@ -38,10 +38,10 @@ def _measured(task: dict[str, Any]) -> dict[str, Any]:
     packages, on_device = _peak_bytes(), gpu_used_bytes()
     ensemble = load_in(way, in_turns(Bundle(folder, read_card(folder)[0], ""), task["members"]), None)
     opened = _peak_bytes()
-    with ThreadPoolExecutor(processors()) as helpers:
+    with Sharing(processors()) as helpers:
         for _ in range(_FRAMES):
-            inferred = infer(prepare(image, pixel_size_nm, ensemble.card), ensemble.card, ensemble.card.member_ids, ensemble.answer, helpers.map)
-            finish(inferred, ensemble.card, helpers.map)
+            inferred = infer(prepare(image, pixel_size_nm, ensemble.card), ensemble.card, ensemble.card.member_ids, ensemble.answer, helpers.each)
+            finish(inferred, ensemble.card, helpers.each)
     grown = None if on_device is None or ensemble.device != "cuda" else (gpu_used_bytes() or on_device) - on_device
     return {"packages": packages, "opened": opened, "peak": _peak_bytes(), "device": grown}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atomstream_models.analysis import finish, infer, prepare
-from atomstream_models.each import Each
+from atomstream_models.each import Each, Sharing
 from atomstream_models.runtime import LoadedEnsemble, processors
 
 from ._cases import Case
@@ -62,13 +61,13 @@ def measure(
     """
     times: dict[Case, dict[str, list[float]]] = {case: {stage: [] for stage in STAGES} for case in cases}
     atoms: dict[Case, list[int]] = {case: [] for case in cases}
-    with ThreadPoolExecutor(processors(), thread_name_prefix="helper") as helpers:
+    with Sharing(processors()) as helpers:
         for turn in range(-1, rounds):
             say(f"round {turn + 1} of {rounds}" if turn >= 0 else "warming up")
             for case in cases:
                 if turn >= _LEAST and sum(times[case]["total"]) > _PATIENCE_MS:
                     continue
-                took, found = _answer(ensembles[case.way], case.members, frames[turn], frames.pixel_nm, helpers.map)
+                took, found = _answer(ensembles[case.way], case.members, frames[turn], frames.pixel_nm, helpers.each)
                 if turn >= 0:
                     atoms[case].append(found)
                     for stage, ms in took.items():
@@ -77,7 +76,7 @@ def measure(
         for case in cases:
             say("as a stream")
             count = max(len(atoms[case]), int(_STREAM_MS / np.median(times[case]["total"])))
-            rates[case] = frames_per_s(ensembles[case.way], case.members, frames, count, helpers.map)
+            rates[case] = frames_per_s(ensembles[case.way], case.members, frames, count, helpers.each)
     return [
         Measured(
             case,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from atomstream_models import locate
+from atomstream_models.each import Sharing
 from atomstream_models.runtime import Loader, Races, processors, tensorrt_upgrade
 from atomstream_wire import Event, Failure
 
@@ -70,7 +70,7 @@ class Engine:
         self.timing = Timing()
         self.intake: Intake[Job] = Intake(config.frames, _MOST_REQUESTS, lambda job: self.ledger.lost(job.frame.source, "queue"))
         # Not the members' own pool: there, the small work of finishing a frame would wait behind the next frame's members.
-        self._helpers = ThreadPoolExecutor(config.threads or processors(), thread_name_prefix="helper")
+        self._helpers = Sharing(config.threads or processors())
         self.guard = _guard(config)
         results = ResultSocket(config.results, config.results_backlog, guard=self.guard if config.curve else None)
         self._traces = None if config.otel_endpoint is None else open_traces(str(config.otel_endpoint), config.otel_share, "engine")
@@ -80,13 +80,13 @@ class Engine:
         self.afterwards = Afterwards([self.watch.see, self._compare], [*traced, self.keeping.keep])
         deadline = None if config.deadline_ms is None else Deadline(config.deadline_ms, config.deadline_order)
         tracks = TrackLinker(config.tracks) if config.tracks.enabled else None
-        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.map, self.afterwards.add, self.watch.doubts, tracks, deadline)
+        self.pipeline = Pipeline(results, self.ledger, self.timing, config.maps, self._helpers.each, self.afterwards.add, self.watch.doubts, tracks, deadline)
         self._max_pixels = config.max_pixels
         if spec.drift is not None:
             self.watch.restore(spec.drift, lambda sha256: ensemble.card.member_ids if sha256 == ensemble.bundle.sha256 else None)
         active = Active(ensemble, wanted.generation, states, wanted.selected)
         scans = None if config.strip_rows is None else Scans(self.intake.aside, lambda: (self.inference.active, self.inference.failures))
-        self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.map, deadline, scans)
+        self.inference = Inference(active, self.intake, self.pipeline, self.ledger, config, self._helpers.each, deadline, scans)
         offer = None if scans is None else scans.offer
 
         def receiving(endpoint: FramesEndpoint, slot: Slot[Job]) -> Receiving:
@@ -130,7 +130,7 @@ class Engine:
             self._traces.close()
         if self.guard is not None:
             self.guard.close()
-        self._helpers.shutdown()
+        self._helpers.close()
         self.staging.close()
 
     def stage(self, sha256: str, folder: Path) -> None:
