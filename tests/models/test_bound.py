@@ -283,6 +283,39 @@ def test_several_devices_run_at_the_same_time_and_none_while_one_is_made_ready()
     assert seen == ["frame", "frame", "alone", "frame", "frame"]
 
 
+def test_no_frame_runs_while_a_session_made_beside_the_stream_has_its_first_runs(
+    graphene: Bundle, bound: BoundMembers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime captures a session's work in its first runs, and nothing else may use the GPU then."""
+    bound.run(NOISE, graphene.card.member_ids)
+    other, here = HostDevice(), threading.Lock()
+    running: list[bool] = []
+    clashes: list[tuple[bool, ...]] = []
+    run = _bound._Run.__call__
+
+    def watched(self: Any) -> None:
+        beside = self.device is other
+        with here:
+            running.append(beside)
+            if len(set(running)) > 1:
+                clashes.append(tuple(running))
+        run(self)
+        with here:
+            running.remove(beside)
+
+    monkeypatch.setattr(_bound._Run, "__call__", watched)
+    frames = 0
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(lambda: BoundMembers(_files(graphene), other)._sessions((32, 96)))
+        while not loading.done():
+            bound.run(NOISE, graphene.card.member_ids)
+            frames += 1
+        loading.result()
+
+    assert not clashes
+    assert frames > 1
+
+
 def test_a_device_that_fails_on_a_frame_refuses_it_and_answers_the_next(
     graphene: Bundle, bound: BoundMembers, device: HostDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:

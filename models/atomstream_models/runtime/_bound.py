@@ -279,6 +279,7 @@ class _Run:
         self, network: bytes, providers: list[Any], device: Accelerator, inputs: Sequence[_Input], outputs: Sequence[_Output], *, captured: bool
     ) -> None:
         self._session = _session(network, providers, captured=captured)
+        self.device = device
         self._binding = self._session.io_binding()
         self._options = onnxruntime.RunOptions()
         # The frame is waited for once, at its end.
