@@ -12,7 +12,7 @@ from ..each import Each
 from ._cells import Cells
 from ._parts import in_parts
 
-_SHARE = 2048
+_SHARE = 256
 """Atoms that one processor takes on at a time."""
 
 

@@ -15,7 +15,7 @@ from ._parts import in_parts
 _LARGEST_RADIUS_PX = 32
 _SEPARATION = 0.9
 """Two tops closer than this many atom radii are one atom."""
-_PIXELS = 1 << 17
+_PIXELS = 1 << 15
 """Pixels that one processor smooths at a time: few enough to stay in its cache."""
 _SHARE = 4096
 """Maxima that one processor compares with their surroundings at a time."""
