@@ -133,6 +133,11 @@ def test_what_goes_to_the_gpu_comes_back_and_nothing_is_kept(runtime: _Runtime) 
     np.testing.assert_array_equal(back, array)
     del back
     gc.collect()
+    # An array that ends while work is captured must not call CUDA; the next device tidies up.
+    assert [kind for kind, _ in runtime.out.values()] == ["host"]
+    another = Cuda(1)
+    another.free(another.allocate(8))
+    another.close()
     assert not runtime.out
 
 

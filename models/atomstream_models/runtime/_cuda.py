@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import math
 import os
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,11 @@ _ARCHITECTURE = (75, 76, 16)
 
 STREAMS = 4
 """That members are dealt out to: a single network of a few filters leaves most of a large GPU idle."""
+
+
+_to_unlock: deque[int] = deque()
+"""Page-locked memory whose device is gone. Arrays give theirs back whenever they end, on any thread, when work may just be captured, and CUDA must not be asked
+for anything: so it waits here for whoever next asks for memory or closes a device."""
 
 
 @dataclass
@@ -63,7 +69,7 @@ class Cuda:
         except AcceleratorFailed as error:
             raise LoadError(f"GPU {index} can't be used: {error}") from error
         self._staged: tuple[int, int] | None = None
-        self._locked = Lending(self._lock_pages, self._unlock_pages)
+        self._locked = Lending(self._lock_pages, _to_unlock.append)
 
     def enter(self) -> None:
         self._call("cudaSetDevice", self.index)
@@ -97,6 +103,7 @@ class Cuda:
 
     def allocate(self, size: int) -> int:
         self._call("cudaSetDevice", self.index)
+        self._unlock()
         address = ctypes.c_void_p()
         self._call("cudaMalloc", ctypes.byref(address), ctypes.c_size_t(size))
         assert address.value is not None
@@ -169,6 +176,7 @@ class Cuda:
             self._unlock_pages(self._staged[0])
             self._staged = None
         self._locked.close()
+        self._unlock()
         while self._streams:
             of = self._streams.pop()
             for event in (*of.marks, of.event):
@@ -193,6 +201,11 @@ class Cuda:
         self._call("cudaHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _PORTABLE)
         assert address.value is not None
         return address.value
+
+    def _unlock(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._unlock_pages(_to_unlock.popleft())
 
     def _unlock_pages(self, address: int) -> None:
         self._call("cudaFreeHost", ctypes.c_void_p(address))
