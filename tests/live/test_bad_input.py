@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 from conftest import dots, make_plain_bundle
 
 from atomstream_client import Atoms, Failure, FramePublisher, ResultSubscriber
 from atomstream_service.demo import Launched, free_endpoints, launched
+from atomstream_wire import FRAME_SCHEMA
 
 NOISE = np.random.default_rng(0)
 
@@ -75,6 +78,33 @@ def test_a_big_endian_double_frame_gives_the_same_atoms(lines: tuple[list[FrameP
 
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
     assert len(found[0]) == 2
+
+
+def test_who_counts_anew_in_an_old_session_is_told_that_its_frames_are_late(lines: tuple[list[FramePublisher], ResultSubscriber], quick: Launched) -> None:
+    (publisher, _), subscriber = lines
+    publisher.publish(_frame((64, 64)))
+    publisher.publish(_frame((64, 64)))
+    first, second = subscriber.receive(20), subscriber.receive(20)
+    assert isinstance(first, Atoms)
+    assert isinstance(second, Atoms)
+    image = _frame((64, 64))
+    header = {
+        "schema": FRAME_SCHEMA,
+        "source": "test/bad",
+        "session": second.report.session,
+        "channels": [{"name": "image", "dtype": "<u2", "shape": [64, 64]}],
+    }
+    again: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
+    with again:
+        again.connect(quick.frames)
+        time.sleep(0.3)
+        for seq in (second.report.seq, first.report.seq):
+            again.send_multipart([b"test/bad", json.dumps({**header, "seq": seq}).encode(), image.tobytes()])
+        answer = subscriber.receive(20)
+
+    assert isinstance(answer, Failure)
+    assert (answer.code, answer.session, answer.seq) == ("late", first.report.session, first.report.seq)
+    assert f"after frame {second.report.seq} of its session" in answer.message
 
 
 def test_two_publishers_of_one_source_are_told_apart_by_session(quick: Launched, lines: tuple[list[FramePublisher], ResultSubscriber]) -> None:

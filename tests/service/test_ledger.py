@@ -8,7 +8,7 @@ from atomstream_service.engine._ledger import Ledger
 def test_a_jump_in_seq_is_a_loss_at_the_source() -> None:
     ledger = Ledger()
     for seq in (4, 5, 9, 10):
-        assert ledger.arrived("x", "s", seq)
+        assert ledger.arrived("x", "s", seq) is None
 
     assert ledger.summary()["x"]["sequence_gaps"] == 1
     assert ledger.dropped("x") == {"source_gap": 3, "queue": 0, "late": 0, "rejected": 0}
@@ -18,8 +18,8 @@ def test_a_frame_that_a_newer_one_has_overtaken_is_late() -> None:
     ledger = Ledger()
     ledger.arrived("x", "s", 4)
 
-    assert not ledger.arrived("x", "s", 3)
-    assert not ledger.arrived("x", "s", 4)
+    assert ledger.arrived("x", "s", 3) == 4
+    assert ledger.arrived("x", "s", 4) == 4
     assert ledger.dropped("x")["late"] == 2
 
 
@@ -27,7 +27,7 @@ def test_a_new_session_starts_afresh() -> None:
     ledger = Ledger()
     ledger.arrived("x", "one", 100)
 
-    assert ledger.arrived("x", "two", 0)
+    assert ledger.arrived("x", "two", 0) is None
     assert sum(ledger.dropped("x").values()) == 0
 
 

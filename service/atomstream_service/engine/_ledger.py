@@ -38,8 +38,8 @@ class Ledger:
         self._dropped: dict[str, Counter[str]] = {}
         self._last_seq: OrderedDict[tuple[str, str], int] = OrderedDict()
 
-    def arrived(self, source: str, session: str, seq: int) -> bool:
-        """Note a frame's arrival; False for one that a newer frame of its session has overtaken, which is late."""
+    def arrived(self, source: str, session: str, seq: int) -> int | None:
+        """Note a frame's arrival; None for a new one, and for one that is late the highest number in its session so far, which may be its own."""
         with self._lock:
             self._received[self._account(source)] += 1
             last = self._last_seq.get((source, session))
@@ -58,7 +58,7 @@ class Ledger:
             often.say(logging.WARNING, "late", f"frame lost: it came after frame {last} of its session", source=source, session=session, seq=seq)
         if missing:
             often.say(logging.WARNING, "source_gap", "frames lost before they arrived", missing, source=source, session=session, seq=seq)
-        return not late
+        return last if late else None
 
     def answered(self, source: str, t_recv: float) -> None:
         """Note a frame that was answered; t_recv : when it came, in seconds since the epoch."""

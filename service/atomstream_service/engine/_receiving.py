@@ -22,6 +22,7 @@ often = Throttle(logging.getLogger(__name__))
 
 _POLL_MS = 100
 _NO_CHANNEL = "no_channel"
+_LATE = "late"
 _LONGEST_TOPIC = 200
 _LONGEST_REASON = 1000
 """Letters: reasons name what was wrong, which may be as long as the message."""
@@ -73,8 +74,10 @@ class Receiving:
             frame = self._read(parts)
             if frame is None:
                 return
-            new = self._ledger.arrived(frame.source, frame.session, frame.seq)
-            runs = not frame.complete
+            newer = self._ledger.arrived(frame.source, frame.session, frame.seq)
+            new, runs = newer is None, not frame.complete
+            if newer is not None and newer > frame.seq and not runs:
+                self._say_late(frame, newer)
             if runs and not self._config.partial_frames:
                 self._ledger.passed_over(frame.source)
                 new = False
@@ -89,6 +92,11 @@ class Receiving:
             self._offer(job)
         if new:
             self._slot.put(job)
+
+    def _say_late(self, frame: Frame, newer: int) -> None:
+        """Whoever waits for this frame waits in vain. One that came twice is answered once, and nothing is said of it."""
+        reason = f"it came after frame {newer} of its session; who begins to count anew takes a new session"
+        self._refuse(Failure(frame.source, _LATE, reason, frame.session, frame.seq, time.time()))
 
     def _channel(self, frame: Frame) -> str:
         wanted = self._config.channel
