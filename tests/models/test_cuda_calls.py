@@ -52,6 +52,9 @@ class _Runtime:
     def _cudaSetDevice(self, index: int) -> None:  # noqa: N802
         assert index == 1
 
+    def _cudaThreadExchangeStreamCaptureMode(self, mode: Any) -> None:  # noqa: N802
+        assert mode._obj.value == 1
+
     def _cudaStreamCreateWithFlags(self, to: Any, flags: int) -> None:  # noqa: N802
         self._hand_out("stream", to, 1)
 
@@ -177,6 +180,11 @@ def test_a_gpu_that_refuses_says_what_it_refused(runtime: _Runtime) -> None:
     runtime.fails = {"cudaMalloc"}
     with pytest.raises(AcceleratorFailed, match="cudaMalloc: error 2"):
         gpu.allocate(64)
+    gpu.close()
+    runtime.fails = {"cudaEventCreateWithFlags"}
+    with pytest.raises(LoadError, match="GPU 1 can't be used: cudaEventCreateWithFlags: error 2"):
+        Cuda(1)
+    assert not runtime.out
     runtime.fails = {"cudaSetDevice"}
     with pytest.raises(LoadError, match="GPU 1 can't be used: cudaSetDevice: error 2"):
         Cuda(1)

@@ -83,7 +83,7 @@ def test_frames_are_answered_at_once_and_in_the_better_way_once_that_is_ready(gr
     assert after.mean is not None
     np.testing.assert_allclose(np.stack(after.maps), np.stack(before.maps), atol=1e-5)
     assert set(ids) <= set(ensemble.last_ms)
-    assert ensemble.at_once == 2
+    assert ensemble.at_once == 1
 
 
 def test_members_are_still_left_out_and_several_devices_share_them(graphene: Bundle, load: Callable[..., LoadedEnsemble], devices: Devices) -> None:

@@ -17,11 +17,5 @@ def shares(total: int, most: int) -> list[tuple[int, int]]:
 
 
 def in_parts(work: Callable[[int, int], _T], total: int, most: int, each: Each) -> list[_T]:
-    """What `work(first, end)` answers for each of the parts, in order.
-
-    A single part is worked on at once: handing it to another thread and waiting costs more than a small part does.
-    """
-    parts = shares(total, most)
-    if len(parts) == 1:
-        return [work(*parts[0])]
-    return list(each(lambda part: work(*part), parts))
+    """What `work(first, end)` answers for each of the parts, in order."""
+    return list(each(lambda part: work(*part), shares(total, most)))

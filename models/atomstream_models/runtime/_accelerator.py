@@ -28,7 +28,7 @@ class Accelerator(Protocol):
     streams: int
 
     def enter(self) -> None:
-        """Have the calling thread's work go to this device."""
+        """Have the calling thread's work go to this device, also while another thread's is captured."""
         ...
 
     def providers(self, stream: int, *, graphs: bool, channels_last: bool) -> list[Any]:

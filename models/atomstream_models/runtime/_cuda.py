@@ -20,6 +20,8 @@ from ._ways import LoadError
 
 _NON_BLOCKING, _PORTABLE, _NO_TIMING = 1, 1, 2
 _TO_DEVICE, _TO_HOST, _WITHIN = 1, 2, 3
+_THREAD_LOCAL = 1
+"""cudaStreamCaptureModeThreadLocal: what other threads capture forbids this one nothing."""
 _LIBRARIES = ("cudart64_13.dll", "cudart64_12.dll") if os.name == "nt" else ("libcudart.so.13", "libcudart.so.12")
 _FLOAT32_BYTES = 4
 _ARCHITECTURE = (75, 76, 16)
@@ -40,7 +42,7 @@ class _Stream:
     """A stream, the event that other streams wait for, and events that mark moments, of which `marked` are in use."""
 
     handle: ctypes.c_void_p
-    event: ctypes.c_void_p
+    event: ctypes.c_void_p = field(default_factory=ctypes.c_void_p)
     marks: list[ctypes.c_void_p] = field(default_factory=list)
     marked: int = 0
 
@@ -61,18 +63,22 @@ class Cuda:
         self.index = index
         self.streams = streams
         self._runtime = _runtime()
-        try:
-            self.enter()
-            self._streams = [
-                _Stream(self._made("cudaStreamCreateWithFlags", _NON_BLOCKING), self._made("cudaEventCreateWithFlags", _NO_TIMING)) for _ in range(streams)
-            ]
-        except AcceleratorFailed as error:
-            raise LoadError(f"GPU {index} can't be used: {error}") from error
         self._staged: tuple[int, int] | None = None
         self._locked = Lending(self._lock_pages, _to_unlock.append)
+        self._streams: list[_Stream] = []
+        try:
+            self.enter()
+            for _ in range(streams):
+                self._streams.append(_Stream(self._made("cudaStreamCreateWithFlags", _NON_BLOCKING)))
+                self._streams[-1].event = self._made("cudaEventCreateWithFlags", _NO_TIMING)
+        except AcceleratorFailed as error:
+            self.close()
+            raise LoadError(f"GPU {index} can't be used: {error}") from error
 
     def enter(self) -> None:
         self._call("cudaSetDevice", self.index)
+        mode = ctypes.c_int(_THREAD_LOCAL)
+        self._call("cudaThreadExchangeStreamCaptureMode", ctypes.byref(mode))
 
     def address_of(self, stream: int) -> str:
         """A stream's address, as ONNX Runtime's options want it."""
@@ -180,7 +186,8 @@ class Cuda:
         while self._streams:
             of = self._streams.pop()
             for event in (*of.marks, of.event):
-                self._call("cudaEventDestroy", event)
+                if event.value is not None:
+                    self._call("cudaEventDestroy", event)
             self._call("cudaStreamDestroy", of.handle)
 
     def _made(self, name: str, flags: int) -> ctypes.c_void_p:

@@ -17,6 +17,8 @@ from ._sharded import ShardedMembers
 from ._ways import LoadError, Members, Precision, Way
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Accelerator)
+M = TypeVar("M", bound=Members)
 
 
 def ways_on_gpus(count: int, precision: Precision) -> list[Way]:
@@ -49,8 +51,21 @@ def gpu_copy_gb_s() -> float | None:
 
 def open_on(devices: list[Callable[[], Accelerator]], files: Mapping[str, Path], threads: int | None, *, half: bool, channels_last: bool) -> Members:
     """Members on these devices, dealt out in turns; `threads` says nothing here."""
-    parts = [(list(part), BoundMembers(part, device(), half=half, channels_last=channels_last)) for device, part in deal(devices, files)]
+    parts = opened(devices, files, lambda part, device: BoundMembers(part, device, half=half, channels_last=channels_last))
     return parts[0][1] if len(parts) == 1 else ShardedMembers(parts)
+
+
+def opened(devices: Sequence[Callable[[], D]], files: Mapping[str, Path], members_on: Callable[[dict[str, Path], D], M]) -> list[tuple[list[str], M]]:
+    """Each device's share of the members, ready on it; where one can't be had, the others are given back."""
+    parts: list[tuple[list[str], M]] = []
+    try:
+        for device, part in deal(devices, files):
+            parts.append((list(part), members_on(part, device())))
+    except BaseException:
+        for _, members in parts:
+            members.close()
+        raise
+    return parts
 
 
 def deal(devices: Sequence[T], files: Mapping[str, Path]) -> list[tuple[T, dict[str, Path]]]:

@@ -26,9 +26,10 @@ def static_member(file: Path, shape: tuple[int, int], *, half: bool, simpler: bo
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
     del model.graph.value_info[:]
+    model = onnx.shape_inference.infer_shapes(model)
     if simpler:
         simplify(model)
-    model = onnx.shape_inference.infer_shapes(model)
+        model = onnx.shape_inference.infer_shapes(model)
     if half:
         model = convert_float_to_float16(model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_EXACT])
     return bytes(model.SerializeToString())

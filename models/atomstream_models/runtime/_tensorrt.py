@@ -20,7 +20,7 @@ from ._compiled import CompiledMembers, ShardedCompiledMembers
 from ._compiled_networks import Recipe
 from ._cuda import Cuda
 from ._device import Device, gpus_for
-from ._gpus import deal
+from ._gpus import opened
 from ._upgrade import BuiltMembers, Upgrade
 from ._ways import LoadError, Precision
 
@@ -122,7 +122,7 @@ def write_engine(network: bytes, target: Path, options: Mapping[str, str]) -> No
 
 
 def _open(devices: list[partial[TensorRt]], folder: Path, files: Mapping[str, Path], threads: int | None) -> BuiltMembers:
-    parts = [(list(part), CompiledMembers(part, device(), folder)) for device, part in deal(devices, files)]
+    parts = opened(devices, files, lambda part, device: CompiledMembers(part, device, folder))
     return parts[0][1] if len(parts) == 1 else ShardedCompiledMembers(parts)
 
 
