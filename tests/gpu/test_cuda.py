@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from waiting import until
 
-from atomstream_models.bundle import Bundle
+from atomstream_client import Atoms
+from atomstream_models.bundle import Bundle, find_bundle, open_bundle, pack
 from atomstream_models.combine import mean_std
 from atomstream_models.runtime import Loader, Precision, Size, accept, load_ensemble, runtime_report, tensorrt_missing, tensorrt_upgrade
-from atomstream_service.demo import Launched
+from atomstream_service.bench import Stream, connected, simulated
+from atomstream_service.demo import Launched, launched
 
 _report = runtime_report()
 pytestmark = pytest.mark.skipif(
@@ -64,6 +67,15 @@ def test_frames_of_several_sizes_take_turns(graphene: Bundle) -> None:
     for rows in (64, 96, 128, 160, 64, 96):
         tensor = np.random.default_rng(rows).standard_normal((1, 1, rows, 128), np.float32)
         np.testing.assert_allclose(np.stack(on_gpu.run(tensor, ["m00", "m05"])), np.stack(on_cpu.run(tensor, ["m00", "m05"])), atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [64, 512, 2048])
+def test_all_work_is_captured_at_every_size(graphene: Bundle, side: int, caplog: pytest.LogCaptureFixture) -> None:
+    ensemble = load_ensemble(graphene, "cuda")
+    ensemble.warm((side, side))
+    ensemble.close()
+
+    assert not caplog.records
 
 
 def test_answers_stay_right_while_another_ensemble_is_made_ready_in_another_thread(graphene: Bundle) -> None:
@@ -130,6 +142,29 @@ def test_tensorrt_s_engines_are_found_again(graphene: Bundle, tmp_path: Path) ->
 
     assert len(files) == len(graphene.card.member_ids)
     print(f"TensorRT's engines for 256x256 took {took_s[0]} s, once they were there {took_s[1]} s")
+
+
+def test_no_frame_is_lost_while_ensembles_take_turns(tmp_path: Path) -> None:
+    cards = [open_bundle(find_bundle(name, tmp_path)).card for name in ("perovskite", "graphene")]
+    pack(find_bundle("perovskite", tmp_path), tmp_path / "perovskite.atomstream")
+    images = simulated(256)
+    config = 'device = "cuda"\nwarm_shapes = [[256, 256]]\ntrial_frames = 2\n[[frames]]\npolicy = "queue"\n'
+    with launched(tmp_path / "state", config=config) as service, connected(service) as line:
+        ensembles = service.control().ensembles
+        ensembles.upload(tmp_path / "perovskite.atomstream")
+        with Stream(line, images) as stream:
+            for turn in range(6):
+                card, since = cards[turn % 2], len(stream.answers)
+                ensembles.activate(card.name, card.version, reason=f"turn {turn}")
+                stream.wait_for(partial(_is_of, card.name), since)
+                until(lambda: len(stream.answers), lambda count: count > since + 10)  # noqa: B023
+
+    assert stream.unanswered == 0
+    assert {atoms.report.ensemble.name for _, atoms in stream.answers} == {card.name for card in cards}
+
+
+def _is_of(name: str, atoms: Atoms) -> bool:
+    return atoms.report.ensemble.name == name
 
 
 def test_the_service_runs_on_the_gpu_and_says_so(service: Launched) -> None:
