@@ -22,6 +22,8 @@ from atomstream_models.runtime._compiled import CompiledMembers
 
 SHAPE = (64, 96)
 Devices = list[CompilingHost]
+_PATIENCE_S = 240.0
+"""Compilers let everything else on the machine go first."""
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,7 @@ def _promoted(ensemble: LoadedEnsemble) -> list[Size]:
     """The size that was told of first, once it was."""
     told: list[Size] = []
     ensemble.promote(told.append)
-    until(lambda: list(told), bool)
+    until(lambda: list(told), bool, _PATIENCE_S)
     return told
 
 
@@ -136,7 +138,7 @@ def test_a_frame_in_parts_is_answered_in_one_way(plain_bundle: Bundle, load: Cal
     ensemble.promote(told.append)
     for _ in range(20):
         ensemble.answer(big, ["m00"])
-    until(lambda: list(told), bool)
+    until(lambda: list(told), bool, _PATIENCE_S)
     after = ensemble.answer(big, ["m00", "m01"])
 
     assert told[0].shape[0] * told[0].shape[1] <= 64 * 64

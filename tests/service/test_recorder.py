@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from recordings import assert_same, image_of, recorded
 
+from atomstream_models.recording import UnreadableRecording
 from atomstream_service.cli import main
 from atomstream_service.record import (
     CANNOT_RECORD,
@@ -358,8 +359,11 @@ os.kill(os.getpid(), 9)
     subprocess.run([sys.executable, "-c", starter], cwd=Path(__file__).parents[1], check=False, timeout=60)
 
     def finished() -> bool:
-        with open_recording(tmp_path / "scan.h5") as recording:
-            return recording.complete and len(recording) == 1
+        try:
+            with open_recording(tmp_path / "scan.h5") as recording:
+                return recording.complete and len(recording) == 1
+        except UnreadableRecording:  # just being closed
+            return False
 
     _wait(finished, "the recorder went on without anybody")
 
