@@ -111,7 +111,8 @@ def _measure(folder: Path, activations: int, side: int, device: Device) -> dict[
             loading.append(done.json()["load_s"])
             _wait_for(stream, len(stream.answers) + _BETWEEN)
             memory.append(http.get("/v1/status").json()["memory_bytes"])
-            on_gpu += [used for used in [gpu_used_bytes()] if used is not None]
+            if (used := gpu_used_bytes()) is not None:
+                on_gpu.append(used)
         stream.ending.set()
         stream.join()
     pauses = _pauses(stream)

@@ -73,6 +73,7 @@ class BoundSessions:
         sizes = {"frame": math.prod(shape) * _FLOAT32_BYTES, "maps": count * self._map_bytes, "mean": self._map_bytes, "std": self._map_bytes}
         self._at: dict[str, int] = {}
         try:
+            device.enter()
             with gate.shared():
                 for name, size in {**sizes, "used": count, "share": count * _FLOAT32_BYTES}.items():
                     self._at[name] = device.allocate(size)
@@ -102,11 +103,11 @@ class BoundSessions:
         AcceleratorFailed
             where the device did.
         """
-        device = self._device
+        device, dealt = self._device, self._dealt(members)
         try:
             self._use(members)
             device.put(self._at["frame"], tensor)
-            found = self._run_members(members)
+            found = self._run_members(dealt)
             mean, std = found[members[0]], None
             if len(members) > 1:
                 self._combine()
@@ -114,7 +115,7 @@ class BoundSessions:
         finally:
             marked = self._wait()
         # Each member has a mark before and one after its run; between two members the first one's answer is fetched.
-        took_ms = {member: ms for lane, mine in self._dealt(members).items() for member, ms in zip(mine, marked[lane][::2], strict=True)}
+        took_ms = {member: ms for lane, mine in dealt.items() for member, ms in zip(mine, marked[lane][::2], strict=True)}
         return Outputs([found[member] for member in members], mean, std), took_ms
 
     def close(self) -> None:
@@ -126,9 +127,9 @@ class BoundSessions:
         while self._at:
             self._device.free(self._at.popitem()[1])
 
-    def _run_members(self, members: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def _run_members(self, dealt: Mapping[int, Sequence[str]]) -> dict[str, NDArray[np.float32]]:
         """Have the members run on their lanes, and the first stream wait for them; the arrays are filled when it has been waited for."""
-        device, dealt = self._device, self._dealt(members)
+        device = self._device
         device.fork()
         others = {lane: self._lanes.do(lane, self._run_lane, lane, mine) for lane, mine in dealt.items() if lane}
         try:
@@ -197,7 +198,6 @@ class BoundSessions:
 
     def _ready(self, lane: int, network: bytes, providers: Providers, inputs: Sequence[_Input], outputs: Sequence[_Output]) -> BoundRun:
         """A session that has settled, its work captured where the device can do all of it."""
-        self._device.enter()
         try:
             return self._settled(lane, network, providers, inputs, outputs, captured=True)
         except LoadError:
